@@ -1,0 +1,113 @@
+"""The exceptions a user can meet, and the one shape in which mistakes are told.
+
+    DoraError                    a RuntimeError too: programs that catch that go on working
+    ├── DescriptorError          the dataflow file has mistakes; carries all of them
+    ├── DataflowFailedError      a dataflow ran, and at least one of its nodes failed
+    ├── NodeInitError            `Node()` could not join its dataflow
+    ├── NodeClosedError          a call on a node that was closed, or belongs to another process
+    ├── OutputError              an output id that is malformed or not declared
+    ├── PayloadTypeError         a value of a type that cannot be sent; a TypeError too
+    ├── MetadataError            metadata that cannot be sent; a TypeError too
+    ├── SampleError              a loan or raw sample used out of turn
+    ├── ArenaFullError           receivers hold all of a node's shared memory
+    ├── DescriptorLimitError     the process may not open as many files as the dataflow needs
+    └── ProtocolError            the other side speaks another protocol, or garbage
+
+All of these end a command with one message and status 1, never a traceback.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+class DoraError(RuntimeError):
+    """What went wrong, in words meant for the user: what, where, how to mend."""
+
+
+class NodeInitError(DoraError):
+    """`Node()` could not join its dataflow."""
+
+
+class NodeClosedError(DoraError):
+    """The node was closed, or the call comes from a forked child that does not own it."""
+
+
+class OutputError(DoraError):
+    """An output id is malformed, or is not in the node's `outputs:`."""
+
+
+class PayloadTypeError(DoraError, TypeError):
+    """A value of this type cannot be sent; the message names the conversion to use."""
+
+
+class MetadataError(DoraError, TypeError):
+    """Metadata of this type cannot be sent."""
+
+
+class SampleError(DoraError):
+    """A loan or raw sample was sent twice, or sent while views of it are still open."""
+
+
+class ArenaFullError(DoraError):
+    """Receivers hold every slot of this node's shared memory."""
+
+
+class DescriptorLimitError(DoraError):
+    """A process needs more file descriptors than its hard limit allows."""
+
+
+class ProtocolError(DoraError):
+    """The other side of a socket speaks another protocol version, or garbage."""
+
+
+class DataflowFailedError(DoraError):
+    """A dataflow ended and at least one of its nodes had failed."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A spot in a text file. Line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+    text: str = ""
+    """The whole line, without its line end."""
+    width: int = 1
+    """How many characters of the line are meant."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: what it is, where it stands, how to mend it."""
+
+    what: str
+    at: Place | None = None
+    mend: str | None = None
+
+    def __str__(self) -> str:
+        lines = []
+        if self.at is None:
+            lines.append(self.what)
+        else:
+            at = self.at
+            lines.append(f"{at.file}:{at.line}:{at.column}: {self.what}")
+            if at.text.strip():
+                number = f"{at.line:>5} | "
+                shown = at.text.replace("\t", " ")
+                lines.append(number + shown)
+                lines.append(" " * 6 + "| " + " " * (at.column - 1) + "^" * max(1, at.width))
+        if self.mend:
+            lines.append(f"  mend: {self.mend}")
+        return "\n".join(lines)
+
+
+@dataclass
+class DescriptorError(DoraError):
+    """A dataflow file has mistakes. `problems` holds all of them, in file order."""
+
+    problems: list[Problem] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)

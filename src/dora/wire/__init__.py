@@ -1,0 +1,1 @@
+"""What processes say to each other: bytes in, bytes out, no sockets."""

@@ -1,0 +1,249 @@
+"""Every control message between a node and its daemon: tagged msgpack structs, by direction.
+
+A message is a value: it can travel over a unix socket or any other link alike. Descriptors travel
+beside it (SCM_RIGHTS), attached to the frame's own bytes or to `Descriptors` frames before it, in the
+order that the message's docstring gives; `fds` says how many belong to it.
+
+Elsewhere: frames on a stream (`wire.framing`), tickets (`wire.ticket`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from dora.errors import ProtocolError
+
+PROTOCOL = 1
+"""Raised by one whenever an older peer could misread a message, a ticket or a board."""
+
+MAX_DESCRIPTORS_PER_FRAME = 250
+"""The kernel takes 253 at most in one `sendmsg`."""
+
+
+class Register(msgspec.Struct, tag="register", frozen=True):
+    """Node to daemon, first of all: who I am. No descriptors."""
+
+    protocol: int
+    version: str
+    dataflow: str | None
+    """None from a dynamic node, which knows only its own id."""
+    node: str
+    incarnation: int | None
+    pid: int
+
+
+class CloseOutputs(msgspec.Struct, tag="close_outputs", frozen=True):
+    """Node to daemon: nothing more will be sent on these outputs."""
+
+    outputs: list[str]
+
+
+class Goodbye(msgspec.Struct, tag="goodbye", frozen=True):
+    """Node to daemon: the node is closed: it will send nothing more and read nothing more.
+
+    Its process may live on, and may still hold views of samples.
+    """
+
+
+NodeMessage = Register | CloseOutputs | Goodbye
+
+
+class RouteWire(msgspec.Struct, frozen=True):
+    """The sender's side of one output wired to one input."""
+
+    edge: int
+    receiver: str
+    input: str
+    queue_size: int
+    backpressure: bool
+
+
+class OutputWire(msgspec.Struct, frozen=True):
+    """One output of the node and where it leads; a route's place on the board is its order."""
+
+    id: str
+    routes: list[RouteWire]
+
+
+class InputWire(msgspec.Struct, frozen=True):
+    """The receiver's side of one edge."""
+
+    id: str
+    edge: int
+    sender: str
+    backpressure: bool
+
+
+class TimerWire(msgspec.Struct, frozen=True):
+    """A timer input; it ticks inside the node."""
+
+    id: str
+    interval_ns: int
+
+
+class ArenaWire(msgspec.Struct, frozen=True):
+    """Shared memory of one incarnation of one sender."""
+
+    arena: int
+    size_bytes: int
+
+
+class Descriptors(msgspec.Struct, tag="descriptors", frozen=True):
+    """Daemon to node: carries up to 250 descriptors that belong to the next message."""
+
+    count: int
+
+
+class Welcome(msgspec.Struct, tag="welcome", frozen=True):
+    """Daemon to node: you are in; here is your wiring.
+
+    Descriptors, in order: own arena (read-write), board, then the read-only memory of each of
+    `arenas`, then for each route of each output: ticket pipe write end, ticket pipe read end, return
+    pipe read end; then for each input: ticket pipe read end, return pipe write end.
+    """
+
+    fds: int
+    dataflow: str
+    node: str
+    incarnation: int
+    restart_count: int
+    arena: ArenaWire
+    arenas: list[ArenaWire]
+    outputs: list[OutputWire]
+    inputs: list[InputWire]
+    timers: list[TimerWire]
+    end_without_timers: bool
+    """Timers and logs do not keep the node's inputs open (`exit_when_nodes_finish`)."""
+    log_inputs: list[str]
+    """Ids among `inputs` that carry log lines: they never close of themselves."""
+    config: dict[str, Any]
+    """What `node_config()` returns."""
+    descriptor: dict[str, Any]
+    """What `dataflow_descriptor()` returns."""
+
+
+class Refused(msgspec.Struct, tag="refused", frozen=True):
+    """Daemon to node: you are not in, and why; also sent when the start fails for another's sake."""
+
+    reason: str
+
+
+class Start(msgspec.Struct, tag="start", frozen=True):
+    """Daemon to node: every node is there. Timers count from `epoch_ns` (CLOCK_MONOTONIC)."""
+
+    epoch_ns: int
+
+
+class Stop(msgspec.Struct, tag="stop", frozen=True):
+    """Daemon to node: hand out STOP with this id."""
+
+    id: str
+
+
+class NodeFailed(msgspec.Struct, tag="node_failed", frozen=True):
+    """Daemon to node: a node that feeds some of your inputs failed."""
+
+    source: str
+    error: str
+    inputs: list[str]
+
+
+class NodeRestarted(msgspec.Struct, tag="node_restarted", frozen=True):
+    """Daemon to node: a node that feeds some of your inputs is back."""
+
+    source: str
+
+
+class ReceiverGone(msgspec.Struct, tag="receiver_gone", frozen=True):
+    """Daemon to node: send nothing more on these edges.
+
+    `died` tells that the process is gone too, so that it holds no sample any more.
+    """
+
+    edges: list[int]
+    died: bool
+
+
+class NewArena(msgspec.Struct, tag="new_arena", frozen=True):
+    """Daemon to node: a sender came back with new memory. One descriptor: it, read-only."""
+
+    fds: int
+    sender: str
+    arena: ArenaWire
+
+
+DaemonMessage = (
+    Descriptors
+    | Welcome
+    | Refused
+    | Start
+    | Stop
+    | NodeFailed
+    | NodeRestarted
+    | ReceiverGone
+    | NewArena
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_node_decoder = msgspec.msgpack.Decoder(NodeMessage)
+_daemon_decoder = msgspec.msgpack.Decoder(DaemonMessage)
+
+
+def encode(message: NodeMessage | DaemonMessage) -> bytes:
+    """The body of a frame that holds `message`."""
+    return _encoder.encode(message)
+
+
+def decode_from_node(body: bytes) -> NodeMessage:
+    """Read what a node sent.
+
+    Raises:
+        ProtocolError: the bytes are no message of this protocol.
+    """
+    try:
+        return _node_decoder.decode(body)
+    except msgspec.MsgspecError as exc:
+        raise ProtocolError(f"no control message of a node: {exc}") from exc
+
+
+def decode_from_daemon(body: bytes) -> DaemonMessage:
+    """Read what a daemon sent.
+
+    Raises:
+        ProtocolError: the bytes are no message of this protocol.
+    """
+    try:
+        return _daemon_decoder.decode(body)
+    except msgspec.MsgspecError as exc:
+        raise ProtocolError(f"no control message of a daemon: {exc}") from exc
+
+
+class NodeConfig(msgspec.Struct, frozen=True):
+    """What a spawned node finds in the environment variable `DORA_NODE_CONFIG`, as JSON."""
+
+    dataflow_id: str
+    node_id: str
+    incarnation: int
+    daemon: str
+    """The daemon's address, see `transport.endpoint`."""
+
+
+def encode_config(config: NodeConfig) -> str:
+    """The text of `DORA_NODE_CONFIG`."""
+    return msgspec.json.encode(config).decode()
+
+
+def decode_config(text: str) -> NodeConfig:
+    """Read `DORA_NODE_CONFIG`.
+
+    Raises:
+        ProtocolError: it was not written by a daemon of this kind.
+    """
+    try:
+        return msgspec.json.decode(text, type=NodeConfig)
+    except msgspec.MsgspecError as exc:
+        raise ProtocolError(
+            f"the environment variable `DORA_NODE_CONFIG` is not of this dora's making: {exc}"
+        ) from exc
