@@ -1,8 +1,8 @@
 """Names: nodes, their ports, and what an input may read from. Parse, check, print; pure.
 
-    camera/image                     output `image` of node `camera`
-    dora/timer/millis/33             a timer
-    dora/logs/info/camera            log lines, by least level and by node
+camera/image                     output `image` of node `camera`
+dora/timer/millis/33             a timer
+dora/logs/info/camera            log lines, by least level and by node
 """
 
 from __future__ import annotations
@@ -129,9 +129,7 @@ def _parse_timer(text: str, arguments: str) -> TimerRef:
             + (f"; did you mean `{near}`?" if near else "")
         )
     if not (count.isascii() and count.isdigit()):
-        raise ValueError(
-            f"`{count}` in `{text}` is no whole number; e.g. `dora/timer/{unit}/100`"
-        )
+        raise ValueError(f"`{count}` in `{text}` is no whole number; e.g. `dora/timer/{unit}/100`")
     interval_ns = int(count) * _TIMER_UNIT_NS[unit]
     if not 0 < interval_ns <= _MAX_INTERVAL_NS:
         raise ValueError(f"the interval in `{text}` must be greater than 0 and below 292 years")

@@ -1,7 +1,7 @@
 """The plan: what will be spawned and wired. Plain values, the daemon's only view of a dataflow.
 
-Made by `descriptor.planner` from a checked model; nothing in it needs looking up again: commands are
-resolved, environment variables expanded, every input has its defaults. Units end the names.
+Made by `descriptor.planner` from a checked model; nothing in it needs looking up again: commands
+are resolved, environment variables expanded, every input has its defaults. Units end the names.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The board: one small shared page of counters for each node; layout and access, no I/O.
 
-64-bit little-endian words. Each word has one writer, so no lock is needed and a reader may look at any
-time, also while the node hangs. The node writes all of it but the control word, which the daemon
-raises to say "look at your control socket".
+64-bit little-endian words. Each word has one writer, so no lock is needed and a reader may look at
+any time, also while the node hangs. The node writes all of it but the control word, which the
+daemon raises to say "look at your control socket".
 
     0  magic           8  control word (daemon)   16..  for each output:  messages, bytes
     1  pid                                              for each route:   sent, dropped

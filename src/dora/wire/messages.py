@@ -1,8 +1,8 @@
 """Every control message between a node and its daemon: tagged msgpack structs, by direction.
 
 A message is a value: it can travel over a unix socket or any other link alike. Descriptors travel
-beside it (SCM_RIGHTS), attached to the frame's own bytes or to `Descriptors` frames before it, in the
-order that the message's docstring gives; `fds` says how many belong to it.
+beside it (SCM_RIGHTS), attached to the frame's own bytes or to `Descriptors` frames before it, in
+the order that the message's docstring gives; `fds` says how many belong to it.
 
 Elsewhere: frames on a stream (`wire.framing`), tickets (`wire.ticket`).
 """
@@ -74,6 +74,8 @@ class InputWire(msgspec.Struct, frozen=True):
     edge: int
     sender: str
     backpressure: bool
+    timeout_s: float | None = None
+    """`input_timeout`: the input counts as closed when nothing came for so long."""
 
 
 class TimerWire(msgspec.Struct, frozen=True):
@@ -100,8 +102,8 @@ class Welcome(msgspec.Struct, tag="welcome", frozen=True):
     """Daemon to node: you are in; here is your wiring.
 
     Descriptors, in order: own arena (read-write), board, then the read-only memory of each of
-    `arenas`, then for each route of each output: ticket pipe write end, ticket pipe read end, return
-    pipe read end; then for each input: ticket pipe read end, return pipe write end.
+    `arenas`, then for each route of each output: ticket pipe write end, ticket pipe read end,
+    return pipe read end; then for each input: ticket pipe read end, return pipe write end.
     """
 
     fds: int
@@ -125,7 +127,7 @@ class Welcome(msgspec.Struct, tag="welcome", frozen=True):
 
 
 class Refused(msgspec.Struct, tag="refused", frozen=True):
-    """Daemon to node: you are not in, and why; also sent when the start fails for another's sake."""
+    """Daemon to node: you are not in, and why."""
 
     reason: str
 
@@ -203,9 +205,10 @@ def decode_from_node(body: bytes) -> NodeMessage:
         ProtocolError: the bytes are no message of this protocol.
     """
     try:
-        return _node_decoder.decode(body)
+        message: NodeMessage = _node_decoder.decode(body)
     except msgspec.MsgspecError as exc:
         raise ProtocolError(f"no control message of a node: {exc}") from exc
+    return message
 
 
 def decode_from_daemon(body: bytes) -> DaemonMessage:
@@ -215,9 +218,10 @@ def decode_from_daemon(body: bytes) -> DaemonMessage:
         ProtocolError: the bytes are no message of this protocol.
     """
     try:
-        return _daemon_decoder.decode(body)
+        message: DaemonMessage = _daemon_decoder.decode(body)
     except msgspec.MsgspecError as exc:
         raise ProtocolError(f"no control message of a daemon: {exc}") from exc
+    return message
 
 
 class NodeConfig(msgspec.Struct, frozen=True):

@@ -1,0 +1,307 @@
+"""The command `dora`: its commands, flags, help and exit statuses.
+
+The only importer of click. A command's body stands in a module of its own and is imported when it
+runs, so that `dora --help` and the way to the first node of `dora run` load nothing they do not
+need.
+
+Exit status: 0 all went well; 1 a `DoraError`, told in one message; 2 wrong usage; 70 a bug of
+ours; 130 Ctrl-C. Elsewhere: what flags mean (`cli.options`), running (`cli.run`), building
+(`cli.build`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from dora.cli.options import (
+    LOG_FORMATS,
+    RunOptions,
+    parse_duration,
+    parse_env,
+    parse_log_filter,
+)
+from dora.errors import DescriptorError, DoraError
+from dora.ids import LOG_LEVELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dora.descriptor.plan import Plan
+
+STATUS_BUG = 70
+STATUS_INTERRUPTED = 130
+
+_EXIT_FLAG = "--exit-when-nodes-finish"
+_T = TypeVar("_T")
+
+_FLOW = click.Path(path_type=Path)
+
+
+class _RunCommand(click.Command):
+    """Gives `--exit-when-nodes-finish` its optional value, which only `=` may attach."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = [f"{_EXIT_FLAG}=true" if arg == _EXIT_FLAG else arg for arg in args]
+        return super().parse_args(ctx, given)
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    click.echo(f"dora {version('dora-py')}")
+    ctx.exit()
+
+
+def _parsed(
+    parse: Callable[[Any], _T],
+) -> Callable[[click.Context, click.Parameter, Any], _T | None]:
+    """A callback that reads a flag's value and makes its ValueError a usage error."""
+
+    def callback(_ctx: click.Context, _param: click.Parameter, value: Any) -> _T | None:
+        if value is None:
+            return None
+        try:
+            return parse(value)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from exc
+
+    return callback
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: dora run dataflow.yml",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """Dataflows for robots and AI pipelines: nodes are Python files, wired in a YAML file."""
+
+
+@cli.command(cls=_RunCommand, epilog="Example: dora run dataflow.yml --stop-after 10s")
+@click.argument("flow", type=_FLOW)
+@click.option(
+    "--stop-after",
+    metavar="DURATION",
+    callback=_parsed(parse_duration),
+    help="Stop after this time: 10, 500ms, 10s, 5m, 1h30m.",
+)
+@click.option(
+    "--env",
+    "extra_env",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_parsed(parse_env),
+    help="Set a variable for all nodes; may be given several times.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(LOG_LEVELS, case_sensitive=False),
+    default="stdout",
+    envvar="DORA_LOG_LEVEL",
+    show_default=True,
+    show_envvar=True,
+    help="Show lines at least as severe; stdout shows all.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(LOG_FORMATS, case_sensitive=False),
+    default="pretty",
+    envvar="DORA_LOG_FORMAT",
+    show_default=True,
+    show_envvar=True,
+    help="How lines look.",
+)
+@click.option(
+    "--log-filter",
+    metavar="NODE=LEVEL,...",
+    envvar="DORA_LOG_FILTER",
+    show_envvar=True,
+    callback=_parsed(parse_log_filter),
+    help="Levels of single nodes, in place of --log-level.",
+)
+@click.option(
+    _EXIT_FLAG,
+    type=click.BOOL,
+    default=None,
+    metavar="[=BOOL]",
+    help="Timers do not keep a node running when all that feeds it is done.",
+)
+@click.option("--uv", is_flag=True, help="Run Python nodes by `uv run`.")
+@click.option(
+    "--allow-shell-nodes",
+    is_flag=True,
+    envvar="DORA_ALLOW_SHELL_NODES",
+    show_envvar=True,
+    help="Allow nodes with `path: shell`.",
+)
+@click.option("--debug", is_flag=True, hidden=True, help="Accepted; has no effect.")
+def run(
+    flow: Path,
+    stop_after: float | None,
+    extra_env: dict[str, str] | None,
+    log_level: str,
+    log_format: str,
+    log_filter: dict[str, str] | None,
+    exit_when_nodes_finish: bool | None,
+    uv: bool,
+    allow_shell_nodes: bool,
+    debug: bool,
+) -> int:
+    """Build the nodes of FLOW, run it, and show what they print until all have finished."""
+    del debug
+
+    def load(*, before_build: bool) -> Plan:
+        from dora.descriptor.planner import load_plan
+
+        return load_plan(
+            flow,
+            environ=os.environ,
+            extra_env=extra_env,
+            exit_when_nodes_finish=exit_when_nodes_finish,
+            uv=uv,
+            allow_shell=allow_shell_nodes,
+            before_build=before_build,
+        )
+
+    plan = load(before_build=True)
+    _warn(plan)
+    if any(node.build for node in plan.nodes):
+        from dora.cli.build import build_plan
+
+        build_plan(plan, uv=uv)
+        plan = load(before_build=False)
+    from dora.cli.run import run_flow
+
+    options = RunOptions(
+        stop_after_s=stop_after,
+        log_level=log_level,
+        log_format=log_format,
+        log_filter=log_filter or {},
+    )
+    return run_flow(plan, options)
+
+
+@cli.command(epilog="Example: dora validate dataflow.yml")
+@click.argument("flow", type=_FLOW)
+def validate(flow: Path) -> int:
+    """Check FLOW, and tell all its mistakes at once."""
+    plan = _load(flow)
+    _warn(plan)
+    wires = len(plan.routes) + len(plan.log_routes) + sum(len(n.timers) for n in plan.nodes)
+    click.echo(f"{flow}: all right ({_count(len(plan.nodes), 'node')}, {_count(wires, 'wire')})")
+    return 0
+
+
+@cli.command(epilog="Example: dora graph dataflow.yml --open")
+@click.argument("flow", type=_FLOW)
+@click.option("--mermaid", is_flag=True, help="Print Mermaid text instead.")
+@click.option("--open", "open_it", is_flag=True, help="Open the picture in the browser.")
+def graph(flow: Path, mermaid: bool, open_it: bool) -> int:
+    """Draw FLOW as a web page, <name>-graph.html, in the current folder."""
+    from dora.descriptor.graph import graph_of, to_mermaid
+
+    drawn = graph_of(_load(flow))
+    if mermaid:
+        click.echo(to_mermaid(drawn), nl=False)
+        return 0
+    from dora.descriptor.drawing import to_html
+
+    page = Path(f"{drawn.name}-graph.html")
+    try:
+        page.write_text(to_html(drawn), encoding="utf-8")
+    except OSError as exc:
+        raise DoraError(f"`{page}` cannot be written: {exc.strerror}") from exc
+    click.echo(f"wrote {page}")
+    if open_it:
+        click.launch(str(page))
+    return 0
+
+
+@cli.command(epilog="Example: dora build dataflow.yml")
+@click.argument("flow", type=_FLOW)
+@click.option("--uv", is_flag=True, help="Install by `uv pip`.")
+def build(flow: Path, uv: bool) -> int:
+    """Run the build commands of the nodes of FLOW."""
+    from dora.cli.build import build_plan
+
+    plan = _load(flow)
+    _warn(plan)
+    build_plan(plan, uv=uv)
+    count = sum(len(node.build) for node in plan.nodes)
+    click.echo(f"{flow}: {_count(count, 'build command')} run" if count else f"{flow}: no builds")
+    return 0
+
+
+@cli.command(epilog="Example: dora schema > dora-schema.json")
+def schema() -> int:
+    """Print the JSON Schema of dataflow files, for editors to check and complete them."""
+    import json
+
+    from dora.descriptor.model import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+    return 0
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run one command line and return its exit status."""
+    try:
+        status = cli.main(args=args, prog_name="dora", standalone_mode=False)
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return STATUS_INTERRUPTED
+    except DoraError as exc:
+        click.echo(_told(exc), err=True)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has gone; what Python would still flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        click.echo("this is a bug in dora, please report it", err=True)
+        return STATUS_BUG
+    return status if isinstance(status, int) else 0
+
+
+def _told(error: DoraError) -> str:
+    """An error as the command line shows it."""
+    if isinstance(error, DescriptorError) and len(error.problems) > 1:
+        return f"[ERROR] {len(error.problems)} mistakes\n\n{error}"
+    return f"[ERROR] {error}"
+
+
+def _load(flow: Path) -> Plan:
+    """The plan of a dataflow that is looked at, not run."""
+    from dora.descriptor.planner import load_plan
+
+    return load_plan(flow, environ=os.environ, allow_shell=True, before_build=True)
+
+
+def _warn(plan: Plan) -> None:
+    for warning in plan.warnings:
+        click.echo(f"WARNING {warning}", err=True)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,1 @@
+"""The daemon: spawns, wires, supervises and reports; it never touches a payload."""

@@ -1,0 +1,84 @@
+"""The first moments of a dataflow: limits, the listening socket, all processes back to back.
+
+No event loop yet: the processes load Python and their libraries while the daemon loads its own and
+wires. What follows is `daemon.server`'s.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dora.daemon import limits
+from dora.daemon.edges import edges_of
+from dora.daemon.process import NodeProcess
+from dora.transport import endpoint
+from dora.wire.messages import NodeConfig, encode_config
+
+if TYPE_CHECKING:
+    import socket
+
+    from dora.daemon.edges import Edge
+    from dora.descriptor.plan import Plan
+
+
+@dataclass
+class Launched:
+    """A dataflow whose processes have been started. Owned, from here on, by its server."""
+
+    dataflow_id: str
+    plan: Plan
+    edges: tuple[Edge, ...]
+    listener: socket.socket
+    started_s: float
+    """When, by the monotonic clock."""
+    processes: dict[str, NodeProcess] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    """Why a node could not be started."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def launch(plan: Plan) -> Launched:
+    """Start listening and start every process of a plan.
+
+    Raises:
+        DescriptorLimitError: the dataflow needs more descriptors than are allowed.
+    """
+    edges = edges_of(plan)
+    limits.provide(plan, edges)
+    dataflow_id = new_dataflow_id()
+    address = endpoint.address_of(dataflow_id)
+    launched = Launched(dataflow_id, plan, edges, endpoint.listen(address), time.monotonic())
+    base = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    for node in plan.nodes:
+        if node.command is None:
+            continue
+        config = encode_config(NodeConfig(dataflow_id, node.id, 0, address))
+        env = {**base, **node.env, "DORA_NODE_CONFIG": config}
+        try:
+            process = NodeProcess(node.command.argv, node.command.cwd, env)
+        except OSError as exc:
+            launched.errors[node.id] = f"`{node.command.argv[0]}`: {exc.strerror or exc}"
+            continue
+        launched.processes[node.id] = process
+        if node.cpu_affinity:
+            try:
+                process.pin(node.cpu_affinity)
+            except OSError as exc:
+                cores = ", ".join(map(str, node.cpu_affinity))
+                launched.warnings.append(
+                    f"node `{node.id}` runs on all cores: `cpu_affinity: [{cores}]` was refused "
+                    f"({exc.strerror})"
+                )
+    return launched
+
+
+def new_dataflow_id() -> str:
+    """A UUID of version 7: later ones sort behind earlier ones."""
+    raw = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
+    raw[6] = (raw[6] & 0x0F) | 0x70
+    raw[8] = (raw[8] & 0x3F) | 0x80
+    text = raw.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

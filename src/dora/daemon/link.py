@@ -1,0 +1,181 @@
+"""The daemon's end of one control socket: frames in, frames and descriptors out, never blocking.
+
+What does not fit into the socket waits here, with duplicates of its descriptors, until the socket is
+writable. Garbage, or a frame too long for any message of a node, ends this connection and nothing
+else. Elsewhere: what messages mean (`daemon.server`), their bytes (`wire.messages`).
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import os
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from dora.errors import ProtocolError
+from dora.wire.framing import Deframer, frame
+from dora.wire.messages import MAX_DESCRIPTORS_PER_FRAME, Descriptors, encode
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from dora.wire.messages import DaemonMessage
+
+_MAX_INCOMING_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
+_RETRY_S = 0.005
+
+
+class LinkOwner(Protocol):
+    """Who is told what happens on a link."""
+
+    def on_frame(self, link: Link, body: bytes) -> None:
+        """A whole frame came in."""
+
+    def on_end(self, link: Link, problem: str | None) -> None:
+        """The other side is gone, or was cut off for a `problem`; told once, the link is closed."""
+
+    def on_written(self, link: Link) -> None:
+        """Bytes were handed to the kernel."""
+
+
+class Link:
+    """One connected control socket. Takes over `sock`; `close()` twice is fine."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, owner: LinkOwner
+    ) -> None:
+        self.node: str | None = None
+        """Whose it is; None until it has registered."""
+        self.incarnation = 0
+        self.goodbye = False
+        """Whether the node said that it will say nothing more."""
+        self._loop = loop
+        self._socket = sock
+        self._owner = owner
+        self._deframer = Deframer(_MAX_INCOMING_BYTES)
+        self._outgoing: deque[tuple[memoryview, list[int]]] = deque()
+        self._closing = False
+        self.closed = False
+        sock.setblocking(False)
+        loop.add_reader(sock, self._read)
+
+    def send(self, message: DaemonMessage, fds: Sequence[int] = ()) -> None:
+        """Send a message behind its descriptors, which stay the caller's."""
+        if self.closed:
+            return
+        for start in range(0, len(fds), MAX_DESCRIPTORS_PER_FRAME):
+            batch = list(fds[start : start + MAX_DESCRIPTORS_PER_FRAME])
+            self._put(frame(encode(Descriptors(len(batch)))), batch)
+        self._put(frame(encode(message)), [])
+
+    def close_when_sent(self) -> None:
+        """Close as soon as all has been handed to the kernel; take nothing more in."""
+        if self.closed:
+            return
+        self._loop.remove_reader(self._socket)
+        self._closing = True
+        if not self._outgoing:
+            self.close()
+
+    def drain(self) -> None:
+        """Take in all that has arrived by now."""
+        while not self.closed and not self._closing and self._read():
+            pass
+
+    def close(self) -> None:
+        """End the connection without a word to the owner."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        for _data, fds in self._outgoing:
+            _close_all(fds)
+        self._outgoing.clear()
+
+    def _end(self, problem: str | None) -> None:
+        if not self.closed:
+            self.close()
+            self._owner.on_end(self, problem)
+
+    def _read(self) -> bool:
+        """Take in one piece; whether there was any."""
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:  # reset by the other side
+            data = b""
+        if not data:
+            self._end(None)
+            return False
+        try:
+            bodies = self._deframer.feed(data)
+        except ProtocolError as exc:
+            self._end(str(exc))
+            return False
+        for body in bodies:
+            if self.closed or self._closing:
+                break
+            self._owner.on_frame(self, body)
+        return True
+
+    def _put(self, data: bytes, fds: list[int]) -> None:
+        if self.closed:
+            return
+        if not self._outgoing:
+            sent = self._try_send(memoryview(data), fds)
+            if sent == len(data) or self.closed:
+                return
+            data, fds = data[sent:], [] if sent else fds
+        # The caller may close its descriptors at once.
+        self._outgoing.append((memoryview(data), [os.dup(fd) for fd in fds]))
+
+    def _try_send(self, data: memoryview, fds: list[int]) -> int:
+        """Hand bytes, the descriptors with the first of them, to the kernel; how many it took."""
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        try:
+            sent = self._socket.sendmsg([data], rights)
+        except BlockingIOError:
+            self._loop.add_writer(self._socket, self._flush)
+            return 0
+        except OSError as exc:
+            if exc.errno == errno.ETOOMANYREFS:
+                # Too many descriptors of this user are on their way: other nodes take theirs soon.
+                self._loop.remove_writer(self._socket)
+                self._loop.call_later(_RETRY_S, self._flush)
+                return 0
+            self._end(None)
+            return 0
+        if sent < len(data):
+            self._loop.add_writer(self._socket, self._flush)
+        self._owner.on_written(self)
+        return sent
+
+    def _flush(self) -> None:
+        while self._outgoing and not self.closed:
+            data, fds = self._outgoing[0]
+            sent = self._try_send(data, fds)
+            if self.closed:
+                return
+            if sent:
+                _close_all(fds)
+                fds.clear()
+            if sent < len(data):
+                self._outgoing[0] = (data[sent:], fds)
+                return
+            self._outgoing.popleft()
+        if not self.closed:
+            self._loop.remove_writer(self._socket)
+            if self._closing:
+                self.close()
+
+
+def _close_all(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)

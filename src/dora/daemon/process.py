@@ -1,0 +1,124 @@
+"""One node's operating system process: its own group, its output pipes, its end.
+
+Nothing of a node outlives it or its daemon:
+
+* the **lifeline** is a pipe whose write end only the daemon has. Its read end, which the node
+  inherits, is armed so that the kernel sends SIGKILL to the node's process group when the write end
+  closes, that is when the daemon dies, however it dies. No polling, no help from the node's code;
+* when the node exits, the rest of its process group is killed before it is reaped. (A process that
+  moved to another session has left the group.)
+
+Elsewhere: when to spawn and to signal (`daemon.supervisor`), what the pipes bring (`daemon.logs`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+
+class NodeProcess:
+    """A running process; owns its pidfd, the read ends of its pipes and its lifeline.
+
+    Args:
+        argv: The command, resolved.
+        cwd: Where it runs.
+        env: Its whole environment.
+
+    Raises:
+        OSError: it could not be started.
+    """
+
+    def __init__(self, argv: tuple[str, ...], cwd: Path, env: Mapping[str, str]) -> None:
+        ours: list[int] = []
+        theirs: list[int] = []
+        try:
+            for _ in range(2):
+                read, write = os.pipe()
+                ours.append(read)
+                theirs.append(write)
+            inherited, self._lifeline = os.pipe()
+            ours.append(self._lifeline)
+            theirs.append(inherited)
+            self.started_s = time.monotonic()
+            self._process = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=theirs[0],
+                stderr=theirs[1],
+                pass_fds=(inherited,),
+                process_group=0,
+            )
+            self.pid = self._process.pid
+            self.pidfd = os.pidfd_open(self.pid)
+            _arm(inherited, self.pid)
+        except BaseException:
+            for fd in ours:
+                os.close(fd)
+            raise
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        self.stdout, self.stderr = ours[:2]
+        os.set_blocking(self.stdout, False)
+        os.set_blocking(self.stderr, False)
+        self._reaped = False
+
+    def pin(self, cores: Iterable[int]) -> None:
+        """Let it run on these cores only.
+
+        Raises:
+            OSError: the machine has none of them.
+        """
+        os.sched_setaffinity(self.pid, cores)
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Signal the process and all that are still in its group."""
+        if self._reaped:
+            return
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            return  # the leader is a zombie and the group has no other member
+
+    def reap(self) -> int:
+        """Take the exit status of a process that has ended, and kill what it left in its group.
+
+        Returns:
+            The exit status, or the signal's number, negative.
+        """
+        self.signal_group(signal.SIGKILL)
+        ended = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        assert ended is not None
+        self._reaped = True
+        code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        self._process.returncode = code  # so that Popen does not miss its process
+        os.close(self.pidfd)
+        self.pidfd = -1
+        os.close(self._lifeline)
+        return code
+
+    def close_output(self, stream: str) -> None:
+        """Read nothing more from `stdout` or `stderr`; twice is fine."""
+        fd: int = getattr(self, stream)
+        if fd >= 0:
+            os.close(fd)
+            setattr(self, stream, -1)
+
+
+def _arm(lifeline_read: int, group: int) -> None:
+    """Have the kernel kill a process group when the last write end of a pipe closes."""
+    fcntl.fcntl(lifeline_read, fcntl.F_SETOWN, -group)
+    fcntl.fcntl(lifeline_read, fcntl.F_SETSIG, signal.SIGKILL)
+    flags = fcntl.fcntl(lifeline_read, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline_read, fcntl.F_SETFL, flags | os.O_ASYNC)

@@ -1,0 +1,454 @@
+"""One dataflow: an event in, instructions out. Pure: no socket, process, file or clock.
+
+It opens the start barrier, follows each node through the table of `daemon.lifecycle`, closes edges
+when a side is gone, passes failures on to consumers, climbs the stop ladder, and says when all is
+over. Carried out by `daemon.server`, which alone calls it; told to the user by `daemon.report`.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, assert_never
+
+from dora.daemon import lifecycle
+from dora.daemon.edges import edges_of
+from dora.daemon.events import (
+    Admit,
+    CloseEdges,
+    Connected,
+    Disconnected,
+    Event,
+    Exited,
+    Finish,
+    Instruction,
+    LoseEdges,
+    Notice,
+    OpenBarrier,
+    OutputsClosed,
+    SignalNode,
+    SpawnFailed,
+    StartTimer,
+    StopAsked,
+    Tell,
+    TimerFired,
+    TimerName,
+)
+from dora.daemon.lifecycle import NodeLife, NodeState, Verdict, exit_verdict
+from dora.daemon.report import KILLED_BY_DORA, NodeFailure, exit_text
+from dora.ids import suggest
+from dora.wire.messages import NodeFailed, NodeRestarted, ReceiverGone, Refused, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dora.daemon.edges import Edge
+    from dora.descriptor.plan import NodePlan, Plan
+
+_FIRST_REMINDER_S = 2.0
+_SLOWEST_REMINDER_S = 60.0
+
+
+@dataclass(frozen=True)
+class Graces:
+    """How long a node may take, on each rung of the ladder."""
+
+    stop_s: float = 10.0
+    """From STOP to SIGTERM."""
+    term_s: float = 5.0
+    """From SIGTERM to SIGKILL."""
+    hurry_s: float = 2.0
+    """From SIGTERM to SIGKILL when asked twice, or when the start failed."""
+
+
+class Phase(Enum):
+    """Where the dataflow stands."""
+
+    STARTING = auto()  # the barrier is closed
+    RUNNING = auto()  # the barrier is open
+    STOPPING = auto()  # asked to stop
+    ABORTING = auto()  # a node failed before the barrier; the others are being ended
+    ENDED = auto()  # all over
+
+
+class _Node:
+    """What the supervisor knows of one node."""
+
+    def __init__(self, plan: NodePlan) -> None:
+        self.id = plan.id
+        self.dynamic = plan.command is None
+        self.life = NodeLife(plan.id, dynamic=self.dynamic)
+        self.incarnation = 0
+        self.joins = 0
+        """How often it has connected."""
+        self.linked = False
+        """Whether its control socket is up."""
+        self.pid: int | None = None
+        self.killed = False
+        ports = plan.inputs or plan.outputs
+        shell = plan.command is not None and plan.command.argv[:2] == ("sh", "-c")
+        self.gating = not self.dynamic and not (shell and not ports)
+
+    @property
+    def state(self) -> NodeState:
+        return self.life.state
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has a process that dora started."""
+        return not self.dynamic and self.state is not NodeState.FINISHED
+
+
+class Supervisor:
+    """The state of a dataflow whose nodes have just been spawned."""
+
+    def __init__(self, plan: Plan, graces: Graces = Graces()) -> None:  # noqa: B008
+        self.phase = Phase.STARTING
+        self.failures: list[NodeFailure] = []
+        self._graces = graces
+        self._edges = edges_of(plan)
+        self._nodes = {node.id: _Node(node) for node in plan.nodes}
+        self._closed: set[int] = set()
+        """Edges whose sender will send nothing more."""
+        self._lost: set[int] = set()
+        """Edges whose receiver will read nothing more."""
+        self._reminder_s = _FIRST_REMINDER_S
+        self._stops = 0
+
+    def start(self) -> list[Instruction]:
+        """What to do first."""
+        instructions: list[Instruction] = [StartTimer(TimerName.BARRIER, self._reminder_s)]
+        absent = sorted(node.id for node in self._nodes.values() if node.dynamic)
+        if absent and len(absent) == len(self._nodes):
+            instructions.append(
+                Notice("info", f"waits for dynamic nodes: {_listed(absent)}; Ctrl-C ends it")
+            )
+        return instructions + self._open_barrier_if_complete()
+
+    def handle(self, event: Event) -> list[Instruction]:
+        """Take one event in, change state, return what the server must now do."""
+        if self.phase is Phase.ENDED:
+            return []
+        if isinstance(event, StopAsked):
+            return self._stop(event.why)
+        if isinstance(event, TimerFired):
+            return self._timer(event.timer)
+        node = self._nodes[event.node]
+        if isinstance(event, SpawnFailed):
+            return self._spawn_failed(node, event.error)
+        if event.incarnation != node.incarnation and not isinstance(event, Connected):
+            return []
+        if isinstance(event, Connected):
+            return self._connected(node, event)
+        if isinstance(event, OutputsClosed):
+            return self._close(
+                edge
+                for edge in self._edges
+                if edge.sender == node.id and edge.output in event.outputs and edge.feed == "node"
+            )
+        if isinstance(event, Disconnected):
+            return self._disconnected(node, clean=event.clean)
+        if isinstance(event, Exited):
+            return self._exited(node, event)
+        assert_never(event)
+
+    def next_incarnation(self, node_id: str) -> int:
+        """Which incarnation a node is that joins now: dynamic ones count their joins."""
+        node = self._nodes[node_id]
+        return node.joins if node.dynamic else node.incarnation
+
+    def refusal(self, node_id: str, incarnation: int | None) -> str | None:
+        """Why a node that registers now is not let in; None when it is."""
+        node = self._nodes.get(node_id)
+        if node is None:
+            near = suggest(node_id, self._nodes)
+            return (
+                f"this dataflow has no node `{node_id}`"
+                + (f"; did you mean `{near}`?" if near else "")
+                + f" (nodes here: {_listed(self._nodes)})"
+            )
+        if self.phase in (Phase.STOPPING, Phase.ABORTING, Phase.ENDED):
+            return "the dataflow is ending"
+        if not node.dynamic and incarnation is None:
+            return (
+                f"node `{node_id}` is started by dora itself; only a node with `path: dynamic` "
+                "can join from outside"
+            )
+        if node.linked:
+            return (
+                f"node `{node_id}` is already connected (pid {node.pid}): with multiprocessing's "
+                'spawn, guard `Node()` by `if __name__ == "__main__":`'
+            )
+        if node.dynamic:
+            return None
+        if incarnation != node.incarnation:
+            return f"incarnation {incarnation} of node `{node_id}` is over"
+        if node.state is not NodeState.SPAWNING:
+            return (
+                f"node `{node_id}` was in the dataflow before and has left it; it joins only once"
+            )
+        return None
+
+    # ---- joining ----
+
+    def _connected(self, node: _Node, event: Connected) -> list[Instruction]:
+        node.life.handle(lifecycle.NodeConnected())
+        node.incarnation = event.incarnation
+        node.pid = event.pid
+        node.joins += 1
+        node.linked = True
+        instructions: list[Instruction] = []
+        own = [e for e in self._edges if node.id in (e.sender, e.receiver)]
+        # Log edges of a dynamic node are the daemon's to close, never its own.
+        over = frozenset(e.number for e in own if e.number in self._closed | self._lost)
+        if node.dynamic:
+            back = f" again ({_count(node.joins, 'time')})" if node.joins > 1 else ""
+            instructions.append(
+                Notice("info", f"dynamic node `{node.id}` (pid {event.pid}) joined{back}")
+            )
+            unfed = sorted(e.target for e in own if e.sender == node.id and e.number in over)
+            if unfed:
+                instructions.append(
+                    Notice(
+                        "warn",
+                        f"node `{node.id}` had closed its outputs; it no longer feeds "
+                        f"{_listed(unfed)}",
+                    )
+                )
+        # At a first join, inputs whose sender has ended are part of it: messages may still wait.
+        without = frozenset(
+            number
+            for number in over
+            if number in self._lost or self._edges[number].sender == node.id
+        )
+        instructions.append(Admit(node.id, without))
+        if node.joins > 1:
+            instructions += [
+                Tell(receiver, NodeRestarted(node.id))
+                for receiver in sorted({e.receiver for e in own if e.number not in over})
+                if receiver != node.id and self._nodes[receiver].state is NodeState.RUNNING
+            ]
+        if self.phase is Phase.RUNNING:
+            node.life.handle(lifecycle.BarrierOpened())
+            instructions.append(OpenBarrier((node.id,)))
+        return instructions + self._open_barrier_if_complete()
+
+    def _awaited(self) -> list[str]:
+        return [
+            node.id
+            for node in self._nodes.values()
+            if node.gating and node.state is NodeState.SPAWNING
+        ]
+
+    def _open_barrier_if_complete(self) -> list[Instruction]:
+        if self.phase is not Phase.STARTING or self._awaited():
+            return []
+        self.phase = Phase.RUNNING
+        ready = [node for node in self._nodes.values() if node.state is NodeState.WAITING]
+        for node in ready:
+            node.life.handle(lifecycle.BarrierOpened())
+        return [OpenBarrier(tuple(node.id for node in ready))] if ready else []
+
+    # ---- leaving ----
+
+    def _disconnected(self, node: _Node, *, clean: bool) -> list[Instruction]:
+        if not node.linked:
+            return []
+        node.linked = False
+        if not node.dynamic:
+            node.life.handle(lifecycle.NodeClosed())
+            return self._close(self._written_by(node)) + self._lose(self._read_by(node), died=False)
+        node.life.handle(lifecycle.NodeLeft())
+        instructions: list[Instruction] = []
+        if clean:
+            instructions += self._close(self._written_by(node))
+        # Its inputs stay as they are, so that it reads on when it comes back; only a sender that
+        # waits for it would wait for ever.
+        instructions += self._lose(
+            (edge for edge in self._read_by(node) if edge.backpressure), died=not clean
+        )
+        how = "left" if clean else "is gone without a goodbye"
+        level = "info" if clean else "warn"
+        return [*instructions, Notice(level, f"dynamic node `{node.id}` (pid {node.pid}) {how}")]
+
+    def _spawn_failed(self, node: _Node, error: str) -> list[Instruction]:
+        node.life.handle(lifecycle.ExitedForGood())
+        if self.phase is Phase.ABORTING:
+            return self._finish_if_over()
+        self.failures.append(NodeFailure(node.id, f"could not be started: {error}"))
+        return self._abort(node, f"node `{node.id}` could not be started: {error}")
+
+    def _exited(self, node: _Node, event: Exited) -> list[Instruction]:
+        joined = node.joins > 0
+        node.life.handle(lifecycle.ExitedForGood())
+        node.linked = False
+        ending = self.phase in (Phase.STOPPING, Phase.ABORTING)
+        verdict = exit_verdict(event.returncode, stopping=ending, killed_by_dora=node.killed)
+        instructions: list[Instruction] = []
+        if self.phase is Phase.ABORTING:
+            verdict = Verdict.SUCCESS  # ended for another's sake: no failure of its own
+        if verdict is not Verdict.SUCCESS:
+            cause = exit_text(event.returncode)
+            if verdict is Verdict.KILLED_BY_DORA:
+                cause = KILLED_BY_DORA
+            failure = NodeFailure(node.id, cause, event.pid, event.after_s, event.stderr)
+            self.failures.append(failure)
+            told = f"node `{node.id}` (pid {event.pid}) {cause} after {event.after_s:.1f} s"
+            if self.phase is Phase.STARTING and node.gating:
+                return self._abort(node, told)
+            others = any(other.alive for other in self._nodes.values())
+            rest = "; the other nodes go on" if others and not ending else ""
+            instructions.append(Notice("error", told + rest))
+            instructions += self._tell_consumers(node, failure)
+        elif node.gating and not joined and not ending:
+            instructions.append(
+                Notice(
+                    "warn",
+                    f"node `{node.id}` (pid {event.pid}) exited with status 0 after "
+                    f"{event.after_s:.1f} s and never joined the dataflow (no `Node()`); the other "
+                    "nodes go on",
+                )
+            )
+        instructions += self._close(e for e in self._edges if e.sender == node.id)
+        instructions += self._lose(self._read_by(node), died=True)
+        return instructions + self._open_barrier_if_complete() + self._finish_if_over()
+
+    def _tell_consumers(self, node: _Node, failure: NodeFailure) -> list[Instruction]:
+        inputs: dict[str, list[str]] = defaultdict(list)
+        for edge in self._edges:
+            if edge.sender == node.id and edge.number not in self._closed | self._lost:
+                inputs[edge.receiver].append(edge.input)
+        return [
+            Tell(receiver, NodeFailed(node.id, failure.brief, ids))
+            for receiver, ids in inputs.items()
+            if self._nodes[receiver].linked
+        ]
+
+    def _written_by(self, node: _Node) -> list[Edge]:
+        return [e for e in self._edges if e.sender == node.id and e.feed == "node"]
+
+    def _read_by(self, node: _Node) -> list[Edge]:
+        return [e for e in self._edges if e.receiver == node.id]
+
+    def _close(self, edges: Iterable[Edge]) -> list[Instruction]:
+        fresh = [e.number for e in edges if e.number not in self._closed]
+        self._closed.update(fresh)
+        wanted = tuple(number for number in fresh if number not in self._lost)
+        return [CloseEdges(wanted)] if wanted else []
+
+    def _lose(self, edges: Iterable[Edge], *, died: bool) -> list[Instruction]:
+        edges = list(edges)
+        fresh = tuple(e.number for e in edges if e.number not in self._lost)
+        self._lost.update(fresh)
+        senders: dict[str, list[int]] = defaultdict(list)
+        for edge in edges:
+            if edge.feed == "node" and (died or edge.number in fresh):
+                senders[edge.sender].append(edge.number)
+        instructions: list[Instruction] = [LoseEdges(fresh)] if fresh else []
+        return instructions + [
+            Tell(sender, ReceiverGone(numbers, died))
+            for sender, numbers in senders.items()
+            if self._nodes[sender].linked
+        ]
+
+    # ---- ending ----
+
+    def _abort(self, cause: _Node, told: str) -> list[Instruction]:
+        """The start failed: end all others at once, and let only the cause count."""
+        self.phase = Phase.ABORTING
+        alive = [node for node in self._nodes.values() if node.alive]
+        rest = f"; ending {_listed(n.id for n in alive)}" if alive else ""
+        instructions: list[Instruction] = [
+            Notice("error", f"{told}, before the dataflow could start{rest}")
+        ]
+        for node in alive:
+            node.life.handle(lifecycle.StopRequested())
+            instructions.append(SignalNode(node.id, signal.SIGTERM))
+        reason = f"the dataflow could not start, because node `{cause.id}` failed"
+        instructions += [
+            Tell(node.id, Refused(reason))
+            for node in self._nodes.values()
+            if node.dynamic and node.linked
+        ]
+        instructions.append(StartTimer(TimerName.KILL, self._graces.hurry_s))
+        return instructions + self._finish_if_over()
+
+    def _stop(self, why: str) -> list[Instruction]:
+        self._stops += 1
+        if self.phase is Phase.ABORTING or self._stops > 2:
+            return self._signal_all(signal.SIGKILL)
+        if self.phase is Phase.STOPPING:
+            return [
+                Notice("info", f"{why} again: ending the nodes that are left"),
+                *self._signal_all(signal.SIGTERM),
+                StartTimer(TimerName.KILL, self._graces.hurry_s),
+            ]
+        instructions: list[Instruction] = []
+        for node in self._nodes.values():
+            started = node.state is NodeState.RUNNING
+            if not node.alive and not node.linked:
+                continue
+            if node.alive and node.state in (NodeState.SPAWNING, NodeState.WAITING):
+                instructions.append(SignalNode(node.id, signal.SIGTERM))
+            elif node.linked and (started or node.dynamic):
+                instructions.append(Tell(node.id, Stop("MANUAL")))
+            node.life.handle(lifecycle.StopRequested())
+        self.phase = Phase.STOPPING
+        instructions.append(StartTimer(TimerName.TERM, self._graces.stop_s))
+        return [Notice("info", f"stopping ({why})"), *instructions, *self._finish_if_over()]
+
+    def _timer(self, timer: TimerName) -> list[Instruction]:
+        if timer is TimerName.BARRIER:
+            return self._remind()
+        if timer is TimerName.TERM:
+            if self.phase is not Phase.STOPPING or self._stops > 1:
+                return []
+            alive = _listed(node.id for node in self._nodes.values() if node.alive)
+            return [
+                Notice("warn", f"{alive} did not end within {self._graces.stop_s:g} s: SIGTERM"),
+                *self._signal_all(signal.SIGTERM),
+                StartTimer(TimerName.KILL, self._graces.term_s),
+            ]
+        if timer is TimerName.KILL:
+            return self._signal_all(signal.SIGKILL)
+        assert_never(timer)
+
+    def _signal_all(self, number: signal.Signals) -> list[Instruction]:
+        alive = [node for node in self._nodes.values() if node.alive]
+        for node in alive:
+            node.killed = node.killed or number == signal.SIGKILL
+        return [SignalNode(node.id, number) for node in alive]
+
+    def _remind(self) -> list[Instruction]:
+        awaited = self._awaited()
+        if self.phase is not Phase.STARTING or not awaited:
+            return []
+        self._reminder_s = min(2 * self._reminder_s, _SLOWEST_REMINDER_S)
+        return [
+            Notice("info", f"waiting for {_listed(awaited)} to call `Node()`"),
+            StartTimer(TimerName.BARRIER, self._reminder_s),
+        ]
+
+    def _finish_if_over(self) -> list[Instruction]:
+        if any(node.alive for node in self._nodes.values()):
+            return []
+        ending = self.phase in (Phase.STOPPING, Phase.ABORTING)
+        if not ending and all(node.dynamic for node in self._nodes.values()):
+            return []
+        instructions: list[Instruction] = []
+        if not ending:
+            instructions += [
+                Tell(node.id, Stop("MANUAL")) for node in self._nodes.values() if node.linked
+            ]
+        self.phase = Phase.ENDED
+        return [*instructions, Finish()]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number != 1 else ''}"

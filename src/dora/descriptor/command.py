@@ -1,0 +1,243 @@
+"""What to execute for a node: from `path`, `args` and `build` to words, resolved to real files.
+
+Looks at which files exist, reads and runs none. A `.py` file runs under the interpreter that runs
+dora, never under whichever `python` is first on PATH.
+
+Called by `descriptor.planner`. Elsewhere: running it (`daemon`), running `build` (`cli.build`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dora.descriptor.plan import Command
+from dora.descriptor.words import node_name
+from dora.ids import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from dora.descriptor.model import NodeEntry
+    from dora.descriptor.report import Report
+
+_PATH_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_PATH_VARIABLES = ("HOME", "USER", "PWD", "DORA_WORKSPACE", "CARGO_MANIFEST_DIR")
+_SHELL_WORDS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"})
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What resolving a path depends on besides the node itself."""
+
+    working_dir: Path
+    environ: Mapping[str, str]
+    uv: bool = False
+    allow_shell: bool = False
+    before_build: bool = False
+    """A file that `build` may yet make is not missing."""
+
+
+def resolve(index: int, node: NodeEntry, around: Surroundings, report: Report) -> Command | None:
+    """The command of a node; None if somebody else starts it, or if there is a problem."""
+    if node.path is None or node.path == "dynamic":
+        return None
+    if report.is_damaged("nodes", index, "path") or "://" in node.path:
+        return None
+    name = node_name(report.source.value, index)
+    if node.path == "shell":
+        return _shell(index, name, node, around, report)
+    words = _args(index, name, node.args, report)
+    path = _expand_path(index, name, node.path, around, report)
+    if path is None:
+        return None
+    resolver = _Resolver(index, name, node.build is not None, around, report)
+    found = resolver.script(path) if path.endswith(".py") else resolver.executable(path)
+    return Command((*found, *words), around.working_dir) if found else None
+
+
+def build_lines(index: int, node: NodeEntry, report: Report) -> tuple[tuple[str, ...], ...]:
+    """The commands of `build`, split into words; no shell will read them."""
+    commands: list[tuple[str, ...]] = []
+    name = node_name(report.source.value, index)
+    for line in (node.build or "").splitlines():
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        at = ("nodes", index, "build")
+        try:
+            words = tuple(shlex.split(line))
+        except ValueError:
+            what = f"`build` of {name}: a quote is not closed in `{line.strip()}`"
+            report.problem(what, *at, mend="close the quote")
+            continue
+        if shell_words := [word for word in words if word in _SHELL_WORDS]:
+            what = f"`build` of {name}: no shell reads it, so `{shell_words[0]}` means nothing"
+            report.problem(what, *at, mend="write one command a line, or `sh -c '…'`")
+            continue
+        commands.append(words)
+    return tuple(commands)
+
+
+def _args(index: int, name: str, args: str | None, report: Report) -> list[str]:
+    try:
+        return shlex.split(args or "")
+    except ValueError:
+        what = f"`args` of {name}: a quote is not closed"
+        report.problem(what, "nodes", index, "args", mend="close the quote")
+        return []
+
+
+def _shell(
+    index: int, name: str, node: NodeEntry, around: Surroundings, report: Report
+) -> Command | None:
+    if not around.allow_shell:
+        report.problem(
+            f"{name} is a shell node, and shell nodes are not allowed",
+            "nodes",
+            index,
+            "path",
+            mend="allow them with `--allow-shell-nodes` or `DORA_ALLOW_SHELL_NODES=true`",
+        )
+        return None
+    if not node.args:
+        what = f"{name} is a shell node without a command line"
+        report.problem(what, "nodes", index, "path", mend="write it into `args:`")
+        return None
+    return Command(("sh", "-c", node.args), around.working_dir)
+
+
+def _expand_path(
+    index: int, name: str, path: str, around: Surroundings, report: Report
+) -> str | None:
+    bad: list[str] = []
+
+    def replace(match: re.Match[str]) -> str:
+        variable = match[1] or match[2]
+        value = around.environ.get(variable)
+        if value is None and variable == "PWD":
+            value = str(Path.cwd())
+        if variable not in _PATH_VARIABLES or value is None:
+            why = "is not set" if variable in _PATH_VARIABLES else "is not expanded there"
+            known = ", ".join(f"`${known}`" for known in _PATH_VARIABLES)
+            report.problem(
+                f"`path` of {name}: the variable `{variable}` {why}",
+                "nodes",
+                index,
+                "path",
+                mend=f"`path` knows {known}",
+                part=match[0],
+            )
+            bad.append(variable)
+            return ""
+        return value
+
+    expanded = _PATH_VARIABLE.sub(replace, path)
+    return None if bad else expanded
+
+
+@dataclass(frozen=True)
+class _Resolver:
+    """Finds the file that one node's `path` means."""
+
+    index: int
+    name: str
+    has_build: bool
+    around: Surroundings
+    report: Report
+
+    def script(self, path: str) -> tuple[str, ...] | None:
+        """How to run a Python file."""
+        file = self.around.working_dir / path
+        if not self._exists(path, file, suffix=".py"):
+            return None
+        if not self.around.uv:
+            return (sys.executable, "-u", str(file))
+        import shutil  # Costs 3 ms, and most nodes are Python files.
+
+        uv = shutil.which("uv", path=self.around.environ.get("PATH"))
+        if uv is None:
+            self.report.problem_anywhere(
+                "`--uv` needs the command `uv`, which is not on PATH",
+                mend="install it with `pip install uv`, or leave `--uv` out",
+            )
+            return None
+        return (uv, "run", "python", "-u", str(file))
+
+    def executable(self, path: str) -> tuple[str, ...] | None:
+        """How to run any other program."""
+        file = self.around.working_dir / path
+        if file.is_file():
+            if os.access(file, os.X_OK):
+                return (str(file),)
+            what = f"{self.name}: `{path}` is not executable"
+            self._problem(what, f"run `chmod +x {shlex.quote(path)}`, or name a `.py` file")
+            return None
+        if "/" not in path:
+            import shutil
+
+            bin_folder = Path(sys.executable).parent
+            where = os.pathsep.join([str(bin_folder), self.around.environ.get("PATH", os.defpath)])
+            if found := shutil.which(path, path=where):
+                return (found,)
+            return self._missing_program(path, bin_folder)
+        return (str(file),) if self._exists(path, file, suffix="") else None
+
+    def _exists(self, path: str, file: Path, *, suffix: str) -> bool:
+        if file.is_file():
+            return True
+        if file.is_dir():
+            self._problem(f"{self.name}: `{path}` is a folder", "name the file in it")
+            return False
+        if self._may_be_built():
+            return True
+        near = _similar_file(self.around.working_dir, path, suffix)
+        if near:
+            mend = f"did you mean `{near}`?"
+        elif not file.parent.is_dir():
+            mend = f"there is no folder `{Path(path).parent}` beside the dataflow file"
+        else:
+            mend = "`path` is relative to the folder of the dataflow file"
+        self._problem(f"{self.name}: the file `{path}` does not exist", mend)
+        return False
+
+    def _missing_program(self, path: str, bin_folder: Path) -> tuple[str, ...] | None:
+        if self._may_be_built():
+            return (str(bin_folder / path),)
+        working_dir = self.around.working_dir
+        near = _similar_file(working_dir, path, "") or suggest(path, _names(bin_folder))
+        hint = f"did you mean `{near}`? " if near else ""
+        self._problem(
+            f"{self.name}: there is no program `{path}`",
+            f"{hint}(looked beside the dataflow file, beside the interpreter and on PATH)",
+        )
+        return None
+
+    def _may_be_built(self) -> bool:
+        return self.has_build and self.around.before_build
+
+    def _problem(self, what: str, mend: str) -> None:
+        self.report.problem(what, "nodes", self.index, "path", mend=mend)
+
+
+def _similar_file(working_dir: Path, path: str, suffix: str) -> str | None:
+    """A file that `path` might have meant: one of like name beside it, or one a folder deeper."""
+    folder = (working_dir / path).parent
+    beside = {
+        str(Path(path).parent / name): name for name in _names(folder) if name.endswith(suffix)
+    }
+    wanted = Path(path).name
+    if near := suggest(wanted, beside.values()):
+        return next(shown for shown, name in beside.items() if name == near)
+    deeper = sorted(working_dir.glob(f"*/{wanted}")) if suffix and wanted else []
+    return str(deeper[0].relative_to(working_dir)) if deeper else None
+
+
+def _names(folder: Path) -> Iterable[str]:
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_file())

@@ -1,0 +1,200 @@
+"""Names and wires: every node and port has a proper name, every input a source that exists.
+
+Decides the routes of the plan. Works on the filled model alone; a source whose node could not be
+read is not called missing.
+
+Called by `descriptor.planner` after `descriptor.shape`.
+Elsewhere: how a source is written (`dora.ids`), what a node executes (`descriptor.command`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dora.descriptor.model import InputEntry
+from dora.descriptor.plan import DEFAULT_QUEUE_SIZE, LogRoute, Route, TimerInput
+from dora.descriptor.words import listed, node_name
+from dora.ids import (
+    RESERVED_NODE_ID,
+    LogsRef,
+    OutputRef,
+    TimerRef,
+    is_node_id,
+    is_port_id,
+    parse_source,
+    suggest,
+)
+
+if TYPE_CHECKING:
+    from dora.descriptor.model import Dataflow, NodeEntry
+    from dora.descriptor.report import Report
+    from dora.ids import Source
+
+
+@dataclass
+class Wiring:
+    """What is wired to what."""
+
+    routes: list[Route] = field(default_factory=list)
+    log_routes: list[LogRoute] = field(default_factory=list)
+    timers: dict[str, list[TimerInput]] = field(default_factory=dict)
+    """By node id."""
+
+
+def wire(flow: Dataflow, report: Report) -> Wiring:
+    """Check all names and sources, and wire every input to its source."""
+    _check_node_ids(flow, report)
+    for index, node in enumerate(flow.nodes):
+        _check_outputs(index, node, report)
+    wiring = Wiring()
+    known = _Known(flow, report)
+    for index, node in enumerate(flow.nodes):
+        for port, value in node.inputs.items():
+            _wire_input(index, node, port, value, known, wiring)
+    return wiring
+
+
+def _check_node_ids(flow: Dataflow, report: Report) -> None:
+    first: dict[str, int] = {}
+    for index, node in enumerate(flow.nodes):
+        if report.is_damaged("nodes", index, "id"):
+            continue
+        at = ("nodes", index, "id")
+        if node.id in first:
+            line = report.source.locate("nodes", first[node.id], "id").line
+            what = f"two nodes have the id `{node.id}`: also in line {line}"
+            report.problem(what, *at, mend="give each node an id of its own")
+        elif node.id == RESERVED_NODE_ID:
+            what = "`dora` cannot be a node id: sources like `dora/timer/…` start with it"
+            report.problem(what, *at, mend="choose another id")
+            report.damage(*at)
+        elif not is_node_id(node.id):
+            what = f"`{node.id}` cannot be a node id"
+            mend = "use letters, digits, `_`, `-` and `.`, and no `.` at the start"
+            report.problem(what, *at, mend=mend)
+            report.damage(*at)
+        else:
+            first[node.id] = index
+
+
+def _check_outputs(index: int, node: NodeEntry, report: Report) -> None:
+    for position, output in enumerate(node.outputs):
+        at = ("nodes", index, "outputs", position)
+        if not report.is_damaged(*at) and not is_port_id(output):
+            mend = "use letters, digits, `_`, `-` and `.`"
+            report.problem(f"`{output}` cannot be an output id", *at, mend=mend)
+            report.damage(*at)
+    for key in ("send_stdout_as", "send_logs_as"):
+        output = getattr(node, key)
+        if output is None or output in node.outputs:
+            continue
+        if report.is_damaged("nodes", index, "outputs"):
+            continue
+        name = node_name(report.source.value, index)
+        what = f"`{key}` of {name} names `{output}`, which is not among its outputs"
+        mend = f"add `{output}` to `outputs:` (now: {listed(node.outputs)})"
+        report.problem(what, "nodes", index, key, mend=mend)
+
+
+class _Known:
+    """Which nodes and outputs there are, and which might be there but could not be read."""
+
+    def __init__(self, flow: Dataflow, report: Report) -> None:
+        self.report = report
+        self.outputs: dict[str, set[str]] = {}
+        self.uncertain: set[str] = set()
+        self.some_unnamed = report.is_damaged("nodes") and any(
+            report.is_damaged("nodes", index, "id") for index in range(len(flow.nodes))
+        )
+        for index, node in enumerate(flow.nodes):
+            if report.is_damaged("nodes", index, "id"):
+                continue
+            self.outputs.setdefault(node.id, set()).update(node.outputs)
+            if report.is_damaged("nodes", index, "outputs"):
+                self.uncertain.add(node.id)
+
+
+def _wire_input(
+    index: int, node: NodeEntry, port: str, value: str | InputEntry, known: _Known, wiring: Wiring
+) -> None:
+    report = known.report
+    at = ("nodes", index, "inputs", port)
+    if not is_port_id(port):
+        mend = "use letters, digits, `_`, `-` and `.`"
+        report.problem_with_key(f"`{port}` cannot be an input id", *at, mend=mend)
+    entry = value if isinstance(value, InputEntry) else InputEntry(source=value)
+    source_at = (*at, "source") if isinstance(value, InputEntry) else at
+    if report.is_damaged(*source_at):
+        return
+    try:
+        source = parse_source(entry.source)
+    except ValueError as exc:
+        reason, _, hint = str(exc).partition("; ")
+        what = f"input `{node.id}/{port}`: {reason}"
+        report.problem(what, *source_at, mend=hint or None)
+        return
+    if _check_source(node, port, source, source_at, known):
+        _add(node, port, source, entry, wiring)
+
+
+def _check_source(
+    node: NodeEntry, port: str, source: Source, at: tuple[str | int, ...], known: _Known
+) -> bool:
+    reads = f"input `{node.id}/{port}` reads from"
+    match source:
+        case LogsRef(node=str(wanted)) if wanted not in known.outputs:
+            return _no_node(f"{reads} the logs of", wanted, at, known)
+        case OutputRef() if source.node not in known.outputs:
+            return _no_node(reads, source.node, at, known)
+        case OutputRef() if source.output not in known.outputs[source.node]:
+            if source.node in known.uncertain:
+                return False
+            outputs = sorted(known.outputs[source.node])
+            near = suggest(source.output, outputs)
+            hint = f"did you mean `{near}`? " if near else ""
+            known.report.problem(
+                f"{reads} `{source}`, but node `{source.node}` has no such output",
+                *at,
+                mend=f"{hint}(outputs of `{source.node}`: {listed(outputs)})",
+                part=source.output,
+            )
+            return False
+    return True
+
+
+def _no_node(reads: str, wanted: str, at: tuple[str | int, ...], known: _Known) -> bool:
+    if known.some_unnamed:
+        return False
+    names = list(known.outputs)
+    near = suggest(wanted, names)
+    hint = f"did you mean `{near}`? " if near else ""
+    known.report.problem(
+        f"{reads} node `{wanted}`, which this dataflow does not have",
+        *at,
+        mend=f"{hint}(nodes here: {listed(names)})",
+        part=wanted,
+    )
+    return False
+
+
+def _add(node: NodeEntry, port: str, source: Source, entry: InputEntry, wiring: Wiring) -> None:
+    size = DEFAULT_QUEUE_SIZE if entry.queue_size is None else max(1, entry.queue_size)
+    lossless = entry.queue_policy == "backpressure"
+    match source:
+        case TimerRef():
+            wiring.timers.setdefault(node.id, []).append(TimerInput(port, source.interval_ns))
+        case LogsRef():
+            wiring.log_routes.append(LogRoute(source, node.id, port, size, lossless))
+        case OutputRef():
+            wiring.routes.append(
+                Route(
+                    sender=source.node,
+                    output=source.output,
+                    receiver=node.id,
+                    input=port,
+                    queue_size=size,
+                    backpressure=lossless,
+                    input_timeout_s=entry.input_timeout,
+                )
+            )

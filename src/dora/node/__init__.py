@@ -1,0 +1,1 @@
+"""A node: the user's own process, seen from inside."""

@@ -1,0 +1,403 @@
+"""`Node`: the calls a user makes.
+
+Receives from `node.event_stream`, sends through `transport.sender`; `node.session` wires both. In a
+forked child the node is dead: the child sends nothing, receives nothing and gives nothing back;
+values it inherited stay readable. Elsewhere: log lines (`node.logs`), loans (`node.samples`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import os
+import sys
+import threading
+import weakref
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dora.errors import NodeClosedError, NodeInitError, OutputError
+from dora.ids import is_port_id, suggest
+from dora.node import logs, session
+from dora.node.samples import Lender, SampleHandler
+from dora.version import VERSION
+from dora.wire import messages
+from dora.wire import metadata as wire_metadata
+from dora.wire.board import STATE_CLOSED, WORD_CONTROL, WORD_STATE
+from dora.wire.payload import encode, primitive_header
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from types import TracebackType
+
+    import numpy.typing as npt
+
+    from dora.node.async_receive import AsyncReceiver
+    from dora.node.events import Event
+    from dora.transport.sender import Loan
+    from dora.wire.payload import Encoded
+
+_log = logging.getLogger("dora")
+_nodes: weakref.WeakSet[Node] = weakref.WeakSet()
+
+
+class Node:
+    """This process as a node of a dataflow.
+
+    Construction waits until every node of the dataflow is there. One process is one node. The node
+    may be used from several threads: receive in one, send in others.
+
+    Args:
+        node_id: Only for a node that is started by hand (`path: dynamic`): which one to be. A node
+            that was spawned by a dataflow knows its id, and this is ignored.
+        daemon_port: Accepted for dora-rs's sake; daemons are found without a port.
+
+    Raises:
+        NodeInitError: there is no dataflow to join, or its start failed.
+    """
+
+    def __init__(self, node_id: str | None = None, daemon_port: int | None = None) -> None:
+        del daemon_port
+        self._closed: str | None = "it is not connected yet"
+        text = os.environ.get("DORA_NODE_CONFIG")
+        if text is None and node_id is None:
+            raise NodeInitError(
+                "this file is a node: it runs inside a dataflow, and the environment variable "
+                "`DORA_NODE_CONFIG` is not set. List it in a dataflow file and `dora run` that, or "
+                "name the dynamic node it is to be: `Node('id')`"
+            )
+        config = None if text is None else messages.decode_config(text)
+        self._session = session.join(config, node_id, VERSION)
+        self._stream = self._session.stream
+        self._sender = self._session.sender
+        self._words = self._session.words
+        self._lender = Lender(self._sender)
+        self._async: AsyncReceiver | None = None
+        self._undeclared: set[str] = set()
+        self._closing = threading.Lock()
+        self._closed = None
+        _nodes.add(self)
+        logs.install()
+
+    # ---- receiving ----
+
+    def next(self, timeout: float | None = None) -> Event | None:
+        """Wait for the next event.
+
+        Args:
+            timeout: How long to wait at most, in seconds; None waits without end.
+
+        Returns:
+            The event, or None when the stream has ended: after STOP was handed out. When the time
+            is over, an event of type ERROR.
+
+        Raises:
+            ValueError: `timeout` is negative or not finite.
+            NodeClosedError: in a forked child.
+        """
+        if self._closed is not None:
+            self._refuse_fork()
+            return None
+        if timeout is not None:
+            _check_timeout(timeout)
+        if self._words[WORD_CONTROL] != self._session.seen_control:
+            self._session.pump()
+        return self._stream.wait(timeout)
+
+    def try_recv(self) -> Event | None:
+        """The next event if one is there now; None when there is none, or the stream has ended."""
+        if self._closed is not None:
+            self._refuse_fork()
+            return None
+        if self._words[WORD_CONTROL] != self._session.seen_control:
+            self._session.pump()
+        return self._stream.try_take()
+
+    async def recv_async(self, timeout: float | None = None) -> Event | None:  # noqa: ASYNC109
+        """`next` for asyncio: waits without blocking the loop, and without a thread."""
+        if self._closed is not None:
+            self._refuse_fork()
+            return None
+        if timeout is not None:
+            _check_timeout(timeout)
+        if self._async is None:
+            from dora.node.async_receive import AsyncReceiver
+
+            self._async = AsyncReceiver(self._stream)
+        return await self._async.receive(timeout)
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        event = self.next()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = await self.recv_async()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    # ---- sending ----
+
+    def send_output(
+        self, output_id: str, data: Any, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Send one message on an output.
+
+        The bytes are written once, into shared memory that every reader on this machine maps;
+        `data` may be changed or dropped as soon as this returns. Never waits for a slow reader,
+        unless that reader asked for it with `queue_policy: backpressure`.
+        An output that is not declared is named in one warning and the message is dropped.
+
+        Args:
+            output_id: A name listed under this node's `outputs:`.
+            data: A NumPy array keeps shape and dtype: an RGB image is `uint8[height, width, 3]`. An
+                array from `loan` is not even copied. Also: an Arrow array or record batch, bytes,
+                str, int, float, bool, list, dict, or a tensor on the CPU of a library that has
+                DLPack.
+            metadata: Small facts about the data, e.g. `{"encoding": "rgb8"}`. Values are bool, int,
+                float, str, bytes, datetime, None, or lists and dicts of these. The metadata of a
+                received event may be handed on as it is.
+
+        Raises:
+            PayloadTypeError: `data` is of another type; the message gives the conversion to use.
+            MetadataError: `metadata` holds something else; the message names the key.
+            OutputError: `output_id` cannot be the name of an output.
+            ArenaFullError: receivers hold all of this node's shared memory.
+            NodeClosedError: the node was closed, or this process was forked from the node's.
+        """
+        if self._closed is not None and not self._may_send():
+            return
+        if self._words[WORD_CONTROL] != self._session.seen_control:
+            self._session.pump()
+        if not self._sender.has_output(output_id):
+            self._warn_undeclared(output_id)
+            return
+        encoded = encode(data)
+        loan = None
+        if self._lender.ever_lent and type(data).__module__ == "numpy":
+            loan = self._lender.loan_of(data)
+        self._send(output_id, encoded, metadata, loan)
+        if loan is not None:
+            self._lender.seal(data, loan)
+
+    def loan(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike = "uint8") -> Any:
+        """Borrow an array that already lies in shared memory, to be sent without any copy.
+
+        Fill it, then hand it to `send_output`, whole. From then on it is read-only here, since
+        receivers read the same memory. One that is never sent is taken back when it is collected.
+
+        Args:
+            shape: The array's shape.
+            dtype: Its dtype, of fixed size.
+
+        Returns:
+            A writable array `dtype[shape]`, C-contiguous; its content is undefined.
+
+        Raises:
+            ArenaFullError: receivers hold all of this node's shared memory.
+            NodeClosedError: the node was closed.
+        """
+        self._check_open()
+        return self._lender.lend_array(shape, dtype)
+
+    def send_output_raw(
+        self, output_id: str, data_length: int, metadata: Mapping[str, Any] | None = None
+    ) -> SampleHandler:
+        """Borrow `data_length` bytes of shared memory, to be written in place and then sent.
+
+        The receiver sees an Arrow array of uint8. Use it with `with`, or call its `send`.
+
+        Raises:
+            OutputError: the output is not in this node's `outputs:`.
+            NodeClosedError: the node was closed.
+        """
+        self._check_open()
+        if not self._sender.has_output(output_id):
+            raise OutputError(f"Output `{output_id}` not in node's output list.")
+        if data_length < 0:
+            raise ValueError(f"`data_length` is {data_length}; it must not be negative")
+        header = primitive_header("uint8")
+
+        def send(loan: Loan, size: int) -> None:
+            loan.sent = True
+            self._check_open()
+            self._send(output_id, (header, size, loan.memory[:size]), metadata, loan)
+
+        return SampleHandler(self._lender.lend(max(1, data_length)), data_length, send)
+
+    # ---- facts ----
+
+    @property
+    def id(self) -> str:
+        """This node's id."""
+        return self._session.welcome.node
+
+    def dataflow_id(self) -> str:
+        """The id of the running dataflow."""
+        return self._session.welcome.dataflow
+
+    def node_config(self) -> dict[str, Any]:
+        """This node's inputs and outputs as the dataflow file gives them."""
+        return self._session.welcome.config
+
+    def dataflow_descriptor(self) -> dict[str, Any]:
+        """The dataflow file, parsed."""
+        return self._session.welcome.descriptor
+
+    def is_restart(self) -> bool:
+        """Whether an earlier process of this node ran in this dataflow."""
+        return self._session.welcome.restart_count > 0
+
+    def restart_count(self) -> int:
+        """How often this node was started again."""
+        return self._session.welcome.restart_count
+
+    def timestamp(self) -> datetime:
+        """Now, in UTC: the clock that `metadata["timestamp"]` is taken from."""
+        return datetime.now(UTC)
+
+    # ---- log lines ----
+
+    def log(
+        self,
+        level: str,
+        message: str,
+        target: str | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log a line: `level` is error, warn, info, debug or trace; another counts as info."""
+        logs.log(self.id, level, message, target, fields)
+
+    def log_error(self, message: str) -> None:
+        """Log an error."""
+        self.log("error", message)
+
+    def log_warn(self, message: str) -> None:
+        """Log a warning."""
+        self.log("warn", message)
+
+    def log_info(self, message: str) -> None:
+        """Log what is good to know."""
+        self.log("info", message)
+
+    def log_debug(self, message: str) -> None:
+        """Log what helps to find faults."""
+        self.log("debug", message)
+
+    def log_trace(self, message: str) -> None:
+        """Log every detail."""
+        self.log("trace", message)
+
+    # ---- end ----
+
+    def close(self) -> None:
+        """Leave the dataflow: consumers get INPUT_CLOSED after all that was sent. Twice is fine.
+
+        Values that were received stay valid. The end of the process closes the node too.
+        """
+        self._close("it was closed")
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_closed", "never joined") is None and not sys.is_finalizing():
+            self.close()
+
+    def _close(self, why: str) -> None:
+        with self._closing:
+            if self._closed is not None:
+                return
+            self._closed = why
+        self._words[WORD_STATE] = STATE_CLOSED
+        self._session.close()
+        if self._async is not None:
+            self._async.wake()
+
+    def _send(
+        self,
+        output_id: str,
+        encoded: Encoded,
+        metadata: Mapping[str, Any] | None,
+        loan: Loan | None,
+    ) -> None:
+        if not metadata:
+            self._sender.send(output_id, encoded, loan=loan)
+            return
+        raw = wire_metadata.encode(metadata)
+        correlated = wire_metadata.is_correlated(metadata)
+        self._sender.send(output_id, encoded, raw, correlated=correlated, loan=loan)
+
+    def _warn_undeclared(self, output_id: str) -> None:
+        if not isinstance(output_id, str) or not is_port_id(output_id):
+            raise OutputError(
+                f"`{output_id}` cannot be the name of an output: letters, digits, `_`, `-`, `.` "
+                "and `/` may be used"
+            )
+        if output_id in self._undeclared:
+            return
+        self._undeclared.add(output_id)
+        declared = [output.id for output in self._session.welcome.outputs]
+        near = suggest(output_id, declared)
+        hint = f"; did you mean `{near}`?" if near else f"; declared: {', '.join(declared) or '-'}"
+        _log.warning("Ignoring output `%s` not in node's output list%s", output_id, hint)
+
+    def _check_open(self) -> None:
+        if self._closed is not None:
+            raise NodeClosedError(f"this node cannot send: {self._closed}")
+
+    def _may_send(self) -> bool:
+        """Whether a send on a closed node goes on: False at exit, where it is dropped quietly."""
+        if self._closed is _AT_EXIT:
+            return False  # a thread that still sends while the interpreter shuts down
+        self._check_open()
+        return True
+
+    def _refuse_fork(self) -> None:
+        if self._closed is not None and self._closed.startswith(_FORKED):
+            raise NodeClosedError(f"this node cannot receive: {self._closed}")
+
+
+_AT_EXIT = "the process is ending"
+_FORKED = "this process was forked from"
+
+
+def _check_timeout(timeout: float) -> None:
+    if not (timeout >= 0 and math.isfinite(timeout)):
+        raise ValueError(
+            f"`timeout` is {timeout}; it must be a finite number of seconds, 0 or more"
+        )
+
+
+def _close_all_at_exit() -> None:
+    for node in list(_nodes):
+        node._close(_AT_EXIT)
+
+
+def _disown_all_in_child() -> None:
+    for node in list(_nodes):
+        if node._closed is None:
+            node._closed = (
+                f"{_FORKED} node `{node.id}` (pid {os.getppid()}), which alone may use it"
+            )
+
+
+atexit.register(_close_all_at_exit)
+os.register_at_fork(after_in_child=_disown_all_in_child)

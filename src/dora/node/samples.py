@@ -1,0 +1,162 @@
+"""Writing a message where it will lie: `node.loan` and dora-rs's `send_output_raw`.
+
+Elsewhere: the slots themselves (`transport.sender`, `transport.arena`).
+"""
+
+from __future__ import annotations
+
+import weakref
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from dora.errors import SampleError
+from dora.transport.sender import Loan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from dora.transport.sender import Sender
+
+
+class Lender:
+    """Lends memory of one sender's arena as NumPy arrays, and knows its own when it sees them."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self._base_address: int | None = None
+
+    @property
+    def ever_lent(self) -> bool:
+        """Whether a loan may be on its way."""
+        return self._base_address is not None
+
+    def lend(self, size: int) -> Loan:
+        """A slot of `size` bytes."""
+        if self._base_address is None:
+            import numpy as np
+
+            whole = np.frombuffer(self._sender.arena.memory, np.uint8)
+            self._base_address = whole.__array_interface__["data"][0]
+        return self._sender.lend(size, self._base_address)
+
+    def lend_array(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Any:
+        """A writable array that lies in shared memory; see `Node.loan`."""
+        import numpy as np
+
+        kind = np.dtype(dtype)
+        if kind.hasobject:
+            raise SampleError(f"an array of dtype `{kind}` cannot lie in shared memory")
+        wanted = (shape,) if isinstance(shape, int) else tuple(shape)
+        size = prod(wanted) * kind.itemsize
+        flat: np.ndarray[Any, Any] = np.asarray(self.lend(max(size, 1)))
+        return flat[:size].view(kind).reshape(wanted)
+
+    def loan_of(self, array: np.ndarray[Any, Any]) -> Loan | None:
+        """The unsent loan whose memory `array` is, whole and in order; None when it is none."""
+        loan = _loan_below(array)
+        if loan is None or loan.sent or loan.sender is not self._sender:
+            return None
+        if not array.flags.c_contiguous or array.__array_interface__["data"][0] != loan.address:
+            return None
+        return loan
+
+    @staticmethod
+    def seal(array: np.ndarray[Any, Any], loan: Loan) -> None:
+        """The loan was sent: receivers read it now, so the sender's array becomes read-only."""
+        loan.sent = True
+        array.flags.writeable = False
+
+
+def _loan_below(array: np.ndarray[Any, Any]) -> Loan | None:
+    base = array.base
+    while base is not None and not isinstance(base, Loan):
+        base = getattr(base, "base", None)
+    return base
+
+
+class SampleHandler:
+    """Memory for one raw message, written in place, sent once (dora-rs's `send_output_raw`).
+
+    As a context manager it gives the buffer, and sends at the end unless there was an exception.
+    The receiver sees an Arrow array of uint8.
+    """
+
+    def __init__(self, loan: Loan, size: int, send: Callable[[Loan, int], None]) -> None:
+        self._loan: Loan | None = loan
+        self._size = size
+        self._send = send
+        self._buffer: memoryview | None = None
+        self._views: list[weakref.ref[Any]] = []
+
+    def as_buffer(self) -> memoryview:
+        """The sample's memory: writable, one dimension, format `B`; always the same view.
+
+        Take arrays of it with `np.frombuffer(buffer, dtype=...)`. It is released by `send`.
+
+        Raises:
+            BufferError: the sample was sent.
+        """
+        if self._buffer is None:
+            self._buffer = self._view()
+        return self._buffer
+
+    def as_memoryview(self) -> memoryview:
+        """A new view of the sample's memory, which the caller releases before `send`.
+
+        Raises:
+            BufferError: the sample was sent.
+        """
+        return self._view()
+
+    def send(self) -> None:
+        """Send the sample. Nothing is copied.
+
+        Raises:
+            SampleError: it was sent already, or views of it are still open.
+        """
+        if self._loan is None:
+            raise SampleError("Sample has already been sent")
+        still_open = self._open_views()
+        if still_open:
+            raise SampleError(
+                f"Cannot send: {still_open} buffer view(s) are still open: release memoryviews, "
+                "and `del` arrays made from the buffer, before the sample is sent"
+            )
+        loan, self._loan = self._loan, None
+        self._send(loan, self._size)
+
+    def _view(self) -> memoryview:
+        if self._loan is None:
+            raise BufferError("the sample was sent: its memory belongs to the receivers now")
+        import numpy as np
+
+        # The array lives exactly as long as views of its memory do: that is how they are counted.
+        array: Any = np.asarray(self._loan)[: self._size]
+        self._views.append(weakref.ref(array))
+        return memoryview(array)
+
+    def _open_views(self) -> int:
+        if self._buffer is not None:
+            try:
+                self._buffer.release()
+                self._buffer = None
+            except BufferError:
+                pass  # an array was made from it: counted below
+        self._views = [view for view in self._views if view() is not None]
+        return len(self._views)
+
+    def __enter__(self) -> memoryview:
+        return self.as_buffer()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.send()

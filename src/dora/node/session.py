@@ -1,0 +1,188 @@
+"""One node's part in a dataflow: the link, the sender and the event stream, wired as told.
+
+Turns the daemon's `Welcome` and its descriptors into edges, memory, counters and timers, waits for
+the start barrier, and afterwards carries out what the daemon says.
+Elsewhere: the user's calls (`node.node`), the socket (`node.daemon_link`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from dora.errors import NodeInitError, ProtocolError
+from dora.node import daemon_link, events
+from dora.node.event_stream import EventStream
+from dora.node.inputs import InputPort
+from dora.node.timers import Alarm, Timer
+from dora.transport.arena import Arena, ArenaView, map_words
+from dora.transport.edge import ReceivingEdge, SendingEdge
+from dora.transport.sender import Sender
+from dora.wire import messages
+from dora.wire.board import STATE_RUNNING, WORD_CONTROL, WORD_PID, WORD_STATE, BoardLayout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dora.node.daemon_link import DaemonLink
+
+_NEW_ARENA_DEADLINE_S = 5.0
+
+
+class Session:
+    """A joined node. `close()` gives up all it owns; twice is fine."""
+
+    def __init__(self, link: DaemonLink, welcome: messages.Welcome) -> None:
+        self.link = link
+        self.welcome = welcome
+        self.interrupted = False
+        """Whether a sender need not wait for room any more: the dataflow stops."""
+        self.seen_control = 0
+        """The control word when the socket was last looked at."""
+        layout = BoardLayout(
+            outputs=len(welcome.outputs),
+            routes=sum(len(output.routes) for output in welcome.outputs),
+            inputs=len(welcome.inputs),
+        )
+        fds = iter(link.take_descriptors(welcome.fds))
+        self.sender = Sender(Arena(next(fds), welcome.arena.arena, welcome.arena.size_bytes), self)
+        self.words = map_words(next(fds), layout.size_bytes)
+        self.words[WORD_PID] = os.getpid()
+        self._arenas = {
+            wire.arena: ArenaView(next(fds), wire.size_bytes) for wire in welcome.arenas
+        }
+        self._wire_outputs(layout, fds)
+        ports = self._wire_inputs(layout, fds)
+        self._early: list[messages.DaemonMessage] = []
+        epoch_ns = self._wait_for_start()
+        self.words[WORD_STATE] = STATE_RUNNING
+        self.stream = EventStream(
+            ports,
+            [Timer(timer.id, timer.interval_ns, epoch_ns) for timer in welcome.timers],
+            link.fileno(),
+            self.pump,
+            endless=frozenset(welcome.log_inputs),
+            end_without_timers=welcome.end_without_timers,
+        )
+        for message in self._early:
+            self._obey(message)
+
+    def fileno(self) -> int:
+        """The control socket: what a sender that waits for room must watch."""
+        return self.link.fileno()
+
+    def pump(self) -> None:
+        """Carry out what the daemon has said. Any thread may call this; never blocks."""
+        self.seen_control = self.words[WORD_CONTROL]
+        gone_before = self.link.gone
+        for message in self.link.pump():
+            self._obey(message)
+        if self.link.gone and not gone_before:
+            self.interrupted = True
+            self.stream.unwatch(self.link.fileno())
+            self.stream.post(events.error("the daemon that ran this dataflow is gone"))
+            self.stream.post(events.stop("MANUAL"))
+
+    def close(self) -> None:
+        """Say goodbye; give up every descriptor. Values that were received stay valid."""
+        self.stream.close()
+        if not self.link.gone:
+            self.link.send(messages.Goodbye())
+        self.link.close()
+        self.sender.close()
+        for arena in self._arenas.values():
+            arena.close()
+
+    def _wire_outputs(self, layout: BoardLayout, fds: Iterator[int]) -> None:
+        number = 0
+        for index, output in enumerate(self.welcome.outputs):
+            routes = []
+            for route in output.routes:
+                at = layout.route(number)
+                number += 1
+                routes.append(
+                    SendingEdge(
+                        route.edge,
+                        next(fds),
+                        next(fds),
+                        next(fds),
+                        route.queue_size,
+                        backpressure=route.backpressure,
+                        arena=self.sender.arena,
+                        counters=self.words[at : at + 2],
+                    )
+                )
+            at = layout.output(index)
+            self.sender.add_output(output.id, routes, self.words[at : at + 2])
+
+    def _wire_inputs(self, layout: BoardLayout, fds: Iterator[int]) -> list[InputPort]:
+        ports = []
+        for index, wire in enumerate(self.welcome.inputs):
+            edge = ReceivingEdge(next(fds), next(fds), backpressure=wire.backpressure)
+            start, end = layout.input(index), layout.input(index + 1)
+            alarm = None if wire.timeout_s is None else Alarm(wire.timeout_s)
+            ports.append(InputPort(wire.id, edge, self._find_arena, self.words[start:end], alarm))
+        return ports
+
+    def _wait_for_start(self) -> int:
+        """Wait for the start barrier; when the timers' epoch was (CLOCK_MONOTONIC, ns)."""
+        while True:
+            message = self.link.wait()
+            if isinstance(message, messages.Start):
+                return message.epoch_ns
+            if isinstance(message, messages.Refused):
+                raise NodeInitError(message.reason)
+            self._early.append(message)
+            if isinstance(message, messages.Stop):
+                return time.monotonic_ns()
+
+    def _find_arena(self, arena: int) -> ArenaView:
+        """A sender's memory. That of one which came back is announced on the socket."""
+        deadline = time.monotonic() + _NEW_ARENA_DEADLINE_S
+        while arena not in self._arenas:
+            self.pump()
+            if arena not in self._arenas and time.monotonic() > deadline:
+                raise ProtocolError(f"a ticket names arena {arena}, which the daemon never sent")
+        return self._arenas[arena]
+
+    def _obey(self, message: messages.DaemonMessage) -> None:
+        match message:
+            case messages.Stop():
+                self.interrupted = True
+                self.stream.post(events.stop("MANUAL"))
+            case messages.ReceiverGone(edges=edges, died=died):
+                self.sender.receiver_gone(edges, died=died)
+            case messages.NodeFailed(source=source, error=text, inputs=inputs):
+                failure: events.NodeFailure = {
+                    "source_node_id": source,
+                    "error": text,
+                    "affected_input_ids": inputs,
+                }
+                self.stream.post(
+                    {"kind": "dora", "id": source, "type": "NODE_FAILED", "value": failure}
+                )
+            case messages.NodeRestarted(source=source):
+                self.stream.post({"kind": "dora", "id": source, "type": "NODE_RESTARTED"})
+            case messages.NewArena(fds=count, arena=wire):
+                (fd,) = self.link.take_descriptors(count)
+                self._arenas[wire.arena] = ArenaView(fd, wire.size_bytes)
+            case messages.Start():
+                pass  # a start that a stop overtook
+            case _:
+                raise ProtocolError(f"the daemon sent {type(message).__name__} to a running node")
+
+
+def join(config: messages.NodeConfig | None, node_id: str | None, version: str) -> Session:
+    """Join the dataflow and wait until it starts.
+
+    Raises:
+        NodeInitError: nobody takes the node in, or the dataflow's start failed.
+        ProtocolError: the daemon speaks another protocol.
+    """
+    link, welcome = daemon_link.join(config, node_id, version)
+    try:
+        return Session(link, welcome)
+    except BaseException:
+        link.close()
+        raise

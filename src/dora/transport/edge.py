@@ -1,0 +1,291 @@
+"""One output wired to one input: the ticket pipe, its return pipe, the queue policy.
+
+The ticket pipe *is* the queue: the sender writes, the receiver reads one ticket for each event it
+hands out. The return pipe brings slots back. Under `drop_oldest` the sender also holds the read end
+of the ticket pipe and takes the front ticket off itself while `queue_size` wait; the kernel gives a
+ticket to exactly one of the two. Under `backpressure` it waits instead.
+
+`SendingEdge` is used by `transport.sender` under its lock; `ReceivingEdge` by `node.event_stream`.
+Elsewhere: what a ticket says (`wire.ticket`), who holds a slot (`transport.arena`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import termios
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from dora.transport.lease import Lease, ReturnPipe
+from dora.wire.ticket import (
+    CREDIT,
+    PAGE_BYTES,
+    RETURN,
+    TICKET_BYTES,
+    is_correlated,
+    pack_close,
+    unpack,
+)
+
+if TYPE_CHECKING:
+    from dora.transport.arena import Arena, ArenaView
+
+_TICKETS_PER_PAGE = PAGE_BYTES // TICKET_BYTES
+_NO_SLOT = RETURN.unpack(CREDIT)[1]
+_RETURN_READ_BYTES = 4096
+
+
+class EdgePipes(NamedTuple):
+    """All four ends of an edge, and the queue size that the kernel granted."""
+
+    ticket_write: int
+    ticket_read: int
+    return_read: int
+    return_write: int
+    queue_size: int
+
+
+def open_pipes(queue_size: int, *, backpressure: bool) -> EdgePipes:
+    """Open the pipes of an edge that holds `queue_size` tickets and one CLOSE.
+
+    The pipe is as small as that allows, because a user without privileges may hold 16,384 pages in
+    pipes. `queue_size` of the result is less than asked where the kernel allows no larger pipe
+    (`/proc/sys/fs/pipe-max-size`). All ends are non-blocking; the caller owns them.
+    """
+    del backpressure  # both policies queue the same
+    ticket_read, ticket_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    return_read, return_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    wanted = max(1, queue_size)
+    granted = min(wanted, _guaranteed(_resize(ticket_write, _pages_for(wanted))))
+    _resize(return_write, 1)
+    return EdgePipes(ticket_write, ticket_read, return_read, return_write, granted)
+
+
+def close_pipes(pipes: EdgePipes) -> None:
+    """Close all four ends."""
+    for fd in pipes[:4]:
+        os.close(fd)
+
+
+def write_close(ticket_write: int) -> bool:
+    """Put the CLOSE ticket behind all that was sent; False when the pipe is full."""
+    try:
+        os.write(ticket_write, pack_close())
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _pages_for(tickets: int) -> int:
+    """Pages of a pipe that always holds `tickets` and a CLOSE.
+
+    The front page may be read up to its last ticket and still be taken; only the pages behind it
+    count in full.
+    """
+    pages = 1 + -(-tickets // _TICKETS_PER_PAGE)
+    return 1 << (pages - 1).bit_length()
+
+
+def _guaranteed(pages: int) -> int:
+    """Tickets that a pipe of so many pages always holds beside a CLOSE."""
+    return max(1, (pages - 1) * _TICKETS_PER_PAGE)
+
+
+def _resize(fd: int, pages: int) -> int:
+    """Give a pipe this many pages, or as many as the kernel allows; return how many it has."""
+    while pages >= 1:
+        try:
+            return fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, pages * PAGE_BYTES) // PAGE_BYTES
+        except PermissionError:
+            pages //= 2
+        except OSError:  # EBUSY: more tickets wait than would fit
+            break
+    return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) // PAGE_BYTES
+
+
+class SendingEdge:
+    """The sender's side. Takes over the three descriptors; `close()` gives them up.
+
+    `counters` are two words of the board, sent and dropped, written by this side only.
+    """
+
+    def __init__(
+        self,
+        edge: int,
+        ticket_write: int,
+        ticket_read: int,
+        return_read: int,
+        queue_size: int,
+        *,
+        backpressure: bool,
+        arena: Arena,
+        counters: memoryview,
+    ) -> None:
+        self.edge = edge
+        self.backpressure = backpressure
+        self.return_read = return_read
+        self.open = True
+        self._ticket_write = ticket_write
+        self._ticket_read = ticket_read
+        self._queue_size = queue_size
+        self._arena = arena
+        self._counters = counters
+        self._sent: deque[bool] = deque()
+        """Whether correlated, for each ticket that may still wait in the pipe, oldest first."""
+        self._held: set[int] = set()
+        self._count = bytearray(4)
+
+    def waiting(self) -> int:
+        """How many tickets wait in the pipe now."""
+        fcntl.ioctl(self._ticket_read, termios.FIONREAD, self._count, True)
+        return int.from_bytes(self._count, "little") // TICKET_BYTES
+
+    def has_room(self) -> bool:
+        """Whether fewer than `queue_size` tickets wait."""
+        sent = self._sent
+        if len(sent) >= self._queue_size:
+            waiting = self.waiting()
+            while len(sent) > waiting:
+                sent.popleft()
+        return len(sent) < self._queue_size
+
+    def make_room(self) -> bool:
+        """Under `drop_oldest`: take tickets off the front until one more fits.
+
+        False when correlated messages, which must not be dropped, fill all that the pipe can hold.
+        """
+        while not self.has_room():
+            if self._sent[0]:
+                return self._grow()
+            self._drop_front()
+        return True
+
+    def push(self, ticket: bytes, slot: int | None, *, correlated: bool) -> None:
+        """Put a ticket on the edge, whose slot was already noted as held by it."""
+        os.write(self._ticket_write, ticket)
+        self._sent.append(correlated)
+        self._counters[0] += 1
+        if slot is not None:
+            self._held.add(slot)
+
+    def count_unsent(self) -> None:
+        """Count a message that was given up before it was put on the edge."""
+        self._counters[0] += 1
+        self._counters[1] += 1
+
+    def collect(self) -> None:
+        """Take back what the receiver returned."""
+        while True:
+            try:
+                records = os.read(self.return_read, _RETURN_READ_BYTES)
+            except BlockingIOError:
+                return
+            for arena, slot in RETURN.iter_unpack(records):
+                if slot != _NO_SLOT and arena == self._arena.id:
+                    self._give_up(slot)
+            if len(records) < _RETURN_READ_BYTES:
+                return
+
+    def release_all(self) -> None:
+        """The receiver's process is gone: nothing is held on this edge any more."""
+        for slot in self._held:
+            self._arena.release(slot)
+        self._held.clear()
+
+    @property
+    def holds_slots(self) -> bool:
+        """Whether the receiver, or the pipe, holds slots of this edge."""
+        return bool(self._held)
+
+    def stop(self) -> None:
+        """Send nothing more; slots that the receiver holds are still awaited."""
+        if self.open:
+            self.open = False
+            os.close(self._ticket_write)
+            os.close(self._ticket_read)
+
+    def close(self) -> None:
+        """Give up all descriptors; twice is fine."""
+        self.stop()
+        if self.return_read >= 0:
+            os.close(self.return_read)
+            self.return_read = -1
+
+    def _drop_front(self) -> None:
+        try:
+            ticket = os.read(self._ticket_read, TICKET_BYTES)
+        except BlockingIOError:
+            return  # the receiver was faster
+        if not ticket:
+            return
+        if is_correlated(ticket):
+            # The receiver took the front one meanwhile and this is the next: it has room again.
+            os.write(self._ticket_write, ticket)
+            self._sent.append(True)
+            return
+        self._counters[1] += 1
+        head = unpack(ticket)
+        if head.size and head.arena == self._arena.id and not head.flags & 1:
+            self._give_up(head.offset // PAGE_BYTES)
+
+    def _grow(self) -> bool:
+        """Make the pipe larger, since nothing may be dropped; False when it cannot grow."""
+        tickets = len(self._sent) + 1
+        pages = fcntl.fcntl(self._ticket_write, fcntl.F_GETPIPE_SZ) // PAGE_BYTES
+        if tickets > _guaranteed(pages):
+            pages = _resize(self._ticket_write, max(pages * 2, _pages_for(tickets)))
+        return tickets <= _guaranteed(pages)
+
+    def _give_up(self, slot: int) -> None:
+        if slot in self._held:
+            self._held.discard(slot)
+            self._arena.release(slot)
+
+
+class ReceivingEdge:
+    """The receiver's side. Takes over both descriptors; `close()` gives them up.
+
+    The return pipe lives on in the leases of samples that are still in use.
+    """
+
+    def __init__(self, ticket_read: int, return_write: int, *, backpressure: bool) -> None:
+        self.fd = ticket_read
+        self._returns = ReturnPipe(return_write)
+        self._backpressure = backpressure
+
+    def try_receive(self) -> bytes | None:
+        """The next ticket; None when none waits (the sender may have dropped it)."""
+        if self._returns.unsent:
+            self._returns.retry()
+        try:
+            ticket = os.read(self.fd, TICKET_BYTES)
+        except BlockingIOError:
+            return None
+        if self._backpressure:
+            self._returns.credit()
+        return ticket
+
+    def lease(self, arena: int, offset: int, view: ArenaView) -> Lease:
+        """What keeps the slot at `offset` until it is collected."""
+        return Lease(self._returns, RETURN.pack(arena, offset // PAGE_BYTES), view)
+
+    def close(self) -> None:
+        """Read nothing more; twice is fine."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def wait_for_return(edge: SendingEdge, control_fd: int) -> None:
+    """Wait until the receiver of a full edge has read something, or the daemon has a word.
+
+    Takes no lock: the caller collects returns and looks at the edge again. Ends after 100 ms at the
+    latest, since another thread may have read the daemon's word.
+    """
+    poll = select.poll()
+    poll.register(edge.return_read, select.POLLIN)
+    if control_fd >= 0:
+        poll.register(control_fd, select.POLLIN)
+    poll.poll(100)

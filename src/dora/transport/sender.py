@@ -1,0 +1,300 @@
+"""Sending: one process's arena, its outputs, and where each of them leads.
+
+Decides whether a message travels in its ticket or in a slot, writes it once, and puts a ticket on
+every route. Any thread may send: one lock covers the arena and all edges; it is not held while a
+sender waits for room under backpressure. Values are already bytes here (`wire.payload`).
+
+Used by `node.node` for a node's outputs and by `daemon` for log lines.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dora.errors import SampleError
+from dora.transport.edge import SendingEdge, wait_for_return
+from dora.wire.ticket import (
+    CORRELATED,
+    PAGE_BYTES,
+    SPILLED,
+    fits_beside_slot,
+    pack_inline,
+    pack_slot,
+    spill_start,
+)
+
+if TYPE_CHECKING:
+    from dora.transport.arena import Arena
+    from dora.wire.payload import Body, Encoded
+
+_INLINE_LIMIT = 448
+_LOAN_TAIL_BYTES = 1 << 12
+"""Address space behind a loan's payload, for metadata that does not fit into the ticket."""
+
+
+class Control(Protocol):
+    """What a sender that waits for room must listen to meanwhile."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when the daemon has a word."""
+
+    def pump(self) -> None:
+        """Take in what the daemon says; may call `Sender.receiver_gone`."""
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether waiting is pointless from now on: the dataflow stops."""
+
+
+class Output:
+    """One output: its routes, its two counters on the board, its running number."""
+
+    __slots__ = ("counters", "id", "routes", "sequence")
+
+    def __init__(self, output_id: str, routes: list[SendingEdge], counters: memoryview) -> None:
+        self.id = output_id
+        self.routes = routes
+        self.counters = counters
+        self.sequence = 0
+
+
+class Loan:
+    """A slot lent to the user, who writes the payload in place.
+
+    Counts as one holder of its slot until it is collected, so that an array the user still has is
+    never overwritten. NumPy reads it through `__array_interface__` and keeps it as the base.
+    """
+
+    def __init__(self, sender: Sender, slot: int, memory: memoryview, address: int) -> None:
+        self.slot = slot
+        self.size = len(memory)
+        self.memory = memory
+        self.address = address
+        self.sent = False
+        self.sender = sender
+        self.__array_interface__: dict[str, Any] = {
+            "version": 3,
+            "shape": (self.size,),
+            "typestr": "|u1",
+            "data": (address, False),
+        }
+
+    def __del__(self) -> None:
+        # Any thread, any moment, perhaps while the sender's lock is held: only leave a note.
+        self.sender.dropped_loans.append(self.slot)
+
+
+class Sender:
+    """All that one process sends. `close()` gives up every descriptor; twice is fine."""
+
+    def __init__(self, arena: Arena, control: Control | None = None) -> None:
+        self.dropped_loans: deque[int] = deque()
+        self._arena = arena
+        self._control = control
+        self._lock = threading.Lock()
+        self._outputs: dict[str, Output] = {}
+        self._edges: dict[int, SendingEdge] = {}
+
+    def add_output(self, output_id: str, routes: list[SendingEdge], counters: memoryview) -> None:
+        """Declare an output. `counters` are its two words of the board: messages, bytes."""
+        self._outputs[output_id] = Output(output_id, routes, counters)
+        for edge in routes:
+            self._edges[edge.edge] = edge
+
+    @property
+    def arena(self) -> Arena:
+        """The memory that values are written to."""
+        return self._arena
+
+    def has_output(self, output_id: str) -> bool:
+        """Whether this output was declared and not closed."""
+        return output_id in self._outputs
+
+    def send(
+        self,
+        output_id: str,
+        encoded: Encoded,
+        metadata: bytes = b"",
+        *,
+        correlated: bool = False,
+        loan: Loan | None = None,
+    ) -> None:
+        """Send one message on a declared output, to every route that is open.
+
+        The body is written before this returns. Waits only for receivers under backpressure, and
+        not even for them once the control is interrupted: that route then counts a drop.
+
+        Raises:
+            ArenaFullError: receivers hold all of the arena.
+        """
+        header, size, body = encoded
+        with self._lock:
+            output = self._outputs[output_id]
+            routes = output.routes
+            if routes and not self._all_have_room(routes):
+                routes = self._wait_for_room(output)
+            output.sequence += 1
+            counters = output.counters
+            counters[0] += 1
+            counters[1] += size
+            if not routes:
+                return
+            flags = CORRELATED if correlated else 0
+            now = time.time_ns()
+            if size <= _INLINE_LIMIT and loan is None:
+                raw = body if isinstance(body, bytes) else _materialise(body, size)
+                ticket = pack_inline(flags, output.sequence, now, header, metadata, raw)
+                if ticket is not None:
+                    for edge in routes:
+                        edge.push(ticket, None, correlated=correlated)
+                    return
+                body = raw
+            slot, flags = self._place(header, metadata, size, body, flags, loan)
+            place = (self._arena.id, slot * PAGE_BYTES, size)
+            ticket = pack_slot(flags, output.sequence, now, header, metadata, place)
+            self._arena.hold(slot, len(routes))
+            for edge in routes:
+                edge.push(ticket, slot, correlated=correlated)
+
+    def lend(self, size: int, base_address: int) -> Loan:
+        """Lend a slot of `size` bytes whose payload the caller writes in place.
+
+        Args:
+            size: Bytes of the payload.
+            base_address: Where the arena's mapping starts in this process.
+
+        Raises:
+            ArenaFullError: receivers hold all of the arena.
+        """
+        with self._lock:
+            slot = self._allocate(spill_start(size) + _LOAN_TAIL_BYTES)
+            self._arena.hold(slot, 1)
+        start = slot * PAGE_BYTES
+        memory = self._arena.memory[start : start + size]
+        return Loan(self, slot, memory, base_address + start)
+
+    def receiver_gone(self, edges: list[int], *, died: bool) -> None:
+        """Send nothing more on these edges; free what they held if the process died."""
+        with self._lock:
+            for number in edges:
+                edge = self._edges.get(number)
+                if edge is None:
+                    continue
+                edge.stop()
+                for output in self._outputs.values():
+                    if edge in output.routes:
+                        output.routes = [other for other in output.routes if other is not edge]
+                if died:
+                    edge.release_all()
+                    edge.close()
+                    del self._edges[number]
+
+    def close_output(self, output_id: str) -> None:
+        """Send nothing more on this output; what receivers hold is still awaited."""
+        with self._lock:
+            output = self._outputs.pop(output_id, None)
+            if output is not None:
+                for edge in output.routes:
+                    edge.stop()
+
+    def close(self) -> None:
+        """Give up every descriptor. The memory stays for those who map it."""
+        with self._lock:
+            self._outputs.clear()
+            for edge in self._edges.values():
+                edge.close()
+            self._edges.clear()
+
+    def _place(
+        self, header: bytes, metadata: bytes, size: int, body: Body, flags: int, loan: Loan | None
+    ) -> tuple[int, int]:
+        """Write the message into a slot, or take the loan's; the slot, and the ticket's flags."""
+        spilled = not fits_beside_slot(header, metadata)
+        spill = spill_start(size)
+        prefix_bytes = len(header) + len(metadata) if spilled else 0
+        if loan is not None and prefix_bytes <= _LOAN_TAIL_BYTES:
+            slot = loan.slot
+        else:
+            slot = self._allocate(spill + prefix_bytes)
+            start = slot * PAGE_BYTES
+            target = self._arena.memory[start : start + size]
+            if loan is not None:
+                body = loan.memory[:size]
+            try:
+                if callable(body):
+                    body(target)
+                else:
+                    target[:] = body
+            except BaseException:
+                self._arena.free(slot)
+                raise
+        if spilled:
+            start = slot * PAGE_BYTES + spill
+            self._arena.memory[start : start + prefix_bytes] = header + metadata
+            flags |= SPILLED
+        return slot, flags
+
+    def _allocate(self, size: int) -> int:
+        """A free slot; looks for returned ones first when none is at hand."""
+        slot = self._arena.try_allocate(size)
+        if slot is not None:
+            return slot
+        while self.dropped_loans:
+            self._arena.release(self.dropped_loans.popleft())
+        for edge in self._edges.values():
+            if edge.holds_slots:
+                edge.collect()
+        return self._arena.allocate(size)
+
+    def _all_have_room(self, routes: list[SendingEdge]) -> bool:
+        for edge in routes:  # noqa: SIM110 - a generator costs twice as much here
+            if not (edge.has_room() if edge.backpressure else edge.make_room()):
+                return False
+        return True
+
+    def _wait_for_room(self, output: Output) -> list[SendingEdge]:
+        """Wait until every route has room; the routes to send on.
+
+        The lock is given up while waiting, so all is looked at again afterwards.
+        """
+        while not self._all_have_room(output.routes):
+            control = self._control
+            if control is None or control.interrupted:
+                ready = []
+                for edge in output.routes:
+                    if edge.has_room():
+                        ready.append(edge)
+                    else:
+                        edge.count_unsent()
+                return ready
+            full = next(edge for edge in output.routes if not edge.has_room())
+            self._lock.release()
+            try:
+                wait_for_return(full, control.fileno())
+                control.pump()
+            finally:
+                self._lock.acquire()
+            if full.return_read >= 0:
+                full.collect()
+        return output.routes
+
+
+def _materialise(body: Body, size: int) -> bytes:
+    if callable(body):
+        memory = bytearray(size)
+        body(memoryview(memory))
+        return bytes(memory)
+    return bytes(body)
+
+
+def check_unsent(loan: Loan) -> None:
+    """Refuse a loan that was sent already.
+
+    Raises:
+        SampleError: it was.
+    """
+    if loan.sent:
+        raise SampleError("Sample has already been sent")
