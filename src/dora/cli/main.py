@@ -27,6 +27,7 @@ from dora.cli.options import (
 )
 from dora.errors import DescriptorError, DoraError
 from dora.ids import LOG_LEVELS
+from dora.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,9 +54,7 @@ class _RunCommand(click.Command):
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
-    from importlib.metadata import version
-
-    click.echo(f"dora {version('dora-py')}")
+    click.echo(f"dora {VERSION}")
     ctx.exit()
 
 

@@ -1,8 +1,8 @@
 """`dora run`: one dataflow from launch to summary, its lines on the terminal, its signals.
 
-Lines and notices go to stdout, the report of failures and the summary to stderr. Writing never waits
-while the dataflow runs: what a slow terminal or pipe does not take is kept, up to a bound, and a
-closed one is no reason to stop.
+Lines and notices go to stdout, the report of failures and the summary to stderr. Writing never
+waits while the dataflow runs: what a slow terminal or pipe does not take is kept, up to a bound,
+and a closed one is no reason to stop.
 
 Elsewhere: the dataflow itself (`daemon.server`), how lines look (`daemon.display`), flags
 (`cli.main`).
@@ -133,7 +133,7 @@ class Screen:
         self._loop = loop
         self._fd = fd
         self._display = display
-        self._pending: deque[bytes] = deque()
+        self._pending: deque[memoryview] = deque()
         self._pending_bytes = 0
         self._lost = 0
         self._open = True
@@ -167,7 +167,7 @@ class Screen:
                 self._display.notice("warn", f"{lost} lines were not shown: read too slowly") + text
             )
         raw = text.encode("utf-8", "replace")
-        self._pending.append(raw)
+        self._pending.append(memoryview(raw))
         self._pending_bytes += len(raw)
         if not self._watched:
             self._flush()

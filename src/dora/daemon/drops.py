@@ -1,4 +1,4 @@
-"""Messages dropped on the edges: who loses any is told once while it runs, all are summed at the end.
+"""Messages dropped on the edges: the first one of each is told at once, all are summed at the end.
 
 Senders count on their boards, so looking costs the nodes nothing. Elsewhere: the boards
 (`daemon.wiring`), lines that log inputs lost (`daemon.logfeed`).

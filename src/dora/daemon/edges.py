@@ -1,8 +1,8 @@
 """The edges of a plan, numbered: each output, or stream of log lines, wired to one input. Pure.
 
 The daemon itself is the sender of log lines: of `dora/logs...` inputs, and of the outputs that a
-node named in `send_stdout_as` and `send_logs_as`. It never waits for a receiver, so that such an edge
-always drops its oldest line; where `backpressure` was asked for, it gets the longer queue that
+node named in `send_stdout_as` and `send_logs_as`. It never waits for a receiver, so that such an
+edge always drops its oldest line; where `backpressure` was asked for, it gets the longer queue that
 dora-rs gives it.
 
 Elsewhere: the pipes of an edge (`daemon.wiring`), when it closes (`daemon.supervisor`).
@@ -39,6 +39,7 @@ class Edge:
     queue_size: int
     backpressure: bool
     feed: Feed = "node"
+    input_timeout_s: float | None = None
     logs: LogsRef | None = None
     """Which lines of the dataflow, when `feed` is "dataflow"."""
 
@@ -78,6 +79,7 @@ def edges_of(plan: Plan) -> tuple[Edge, ...]:
                 queue_size=size,
                 backpressure=lossless,
                 feed=feed,
+                input_timeout_s=route.input_timeout_s,
             )
         )
     for log_route in plan.log_routes:

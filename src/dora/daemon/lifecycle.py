@@ -1,11 +1,11 @@
 """The life of one node, as one table: events in, states out. Pure.
 
-A node that dora spawns goes SPAWNING, WAITING (at the start barrier), RUNNING, maybe CLOSED (it said
-goodbye, its process lives on), maybe STOPPING, FINISHED. A dynamic node, which somebody else starts,
-goes round: ABSENT, WAITING, RUNNING, and back to ABSENT.
+A node that dora spawns goes SPAWNING, WAITING (at the start barrier), RUNNING, maybe CLOSED (it
+said goodbye, its process lives on), maybe STOPPING, FINISHED. A dynamic node, which somebody else
+starts, goes round: ABSENT, WAITING, RUNNING, and back to ABSENT.
 
-Also here: whether an exit counts as success, for that settles what FINISHED means. Elsewhere: what a
-dataflow does about it (`daemon.supervisor`), how an exit is told to the user (`daemon.report`).
+Also here: whether an exit counts as success, for that settles what FINISHED means. Elsewhere: what
+a dataflow does about it (`daemon.supervisor`), how an exit is told (`daemon.report`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How many file descriptors a dataflow takes, in the daemon and in each node.
 
-Checked before anything is spawned. The daemon's own soft limit is raised to what it needs at once, a
-node's before it is sent its descriptors.
+Checked before anything is spawned. The daemon's own soft limit is raised to what it needs at
+once, a node's before it is sent its descriptors.
 """
 
 from __future__ import annotations

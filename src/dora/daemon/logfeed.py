@@ -1,4 +1,4 @@
-"""Log lines as messages: the daemon as the sender of `dora/logs...`, `send_stdout_as`, `send_logs_as`.
+"""Log lines as messages: `dora/logs...`, `send_stdout_as`, `send_logs_as`; the daemon sends them.
 
 Made only for a dataflow that has such edges. Lines are one-element string arrays; a slow receiver
 loses the oldest ones, and they are counted here as a node's board counts its own. Elsewhere: lines

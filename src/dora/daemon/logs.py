@@ -1,9 +1,10 @@
 """What nodes print: bytes into lines, lines into records, records into files.
 
 A record is made of each line of stdout or stderr; a line that is a JSON object with a level and a
-timestamp is structured, any other has the level `stdout`. Nothing here grows with the output: reads,
-lines and what is kept of stderr are bounded. Elsewhere: how records look on a screen
-(`daemon.display`), log lines as messages (`daemon.logfeed`), who reads the pipes (`daemon.server`).
+timestamp is structured, any other has the level `stdout`. Nothing here grows with the output:
+reads, lines and what is kept of stderr are bounded. Elsewhere: how records look on a screen
+(`daemon.display`), log lines as messages (`daemon.logfeed`), who reads the pipes
+(`daemon.server`).
 """
 
 from __future__ import annotations

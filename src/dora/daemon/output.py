@@ -1,8 +1,8 @@
 """What becomes of a node's output: its two pipes, read by the loop, and where each line goes.
 
-Raw lines go to `send_stdout_as`; then records that pass `min_log_level` go to log inputs, to the log
-file and to the observer. A wake-up reads one bounded piece, so that a flood of output neither starves
-the loop nor grows memory: the node waits in its pipe.
+Raw lines go to `send_stdout_as`; then records that pass `min_log_level` go to log inputs, to the
+log file and to the observer. A wake-up reads one bounded piece, so that a flood of output neither
+starves the loop nor grows memory: the node waits in its pipe.
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _RULE = "-" * 81
 _TAIL_LINES = 10
@@ -111,3 +115,8 @@ def duration_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Ids as one reads them."""
+    return ", ".join(f"`{name}`" for name in names)

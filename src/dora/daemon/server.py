@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -127,22 +126,16 @@ class Server:
     # ---- begin and end ----
 
     def _begin(self) -> None:
-        launched = self._launched
-        for warning in launched.warnings:
-            self._observer.notice("warn", warning)
+        launched, observer = self._launched, self._observer
         for node, process in launched.processes.items():
+            plan = self._plans[node]
             self._outputs[node] = NodeOutput(
-                self._loop,
-                self._plans[node],
-                process,
-                self._folder,
-                self._observer,
-                lambda: self._feed,
+                self._loop, plan, process, self._folder, observer, lambda: self._feed
             )
             self._loop.add_reader(process.pidfd, self._exited, node)
         wiring = self._wiring = Wiring(self._plan, self._edges, launched.dataflow_id)
-        for warning in wiring.warnings:
-            self._observer.notice("warn", warning)
+        for warning in (*launched.warnings, *wiring.warnings):
+            observer.notice("warn", warning)
         fed = [(e, wiring.pipes(e.number)) for e in self._edges if e.feed != "node"]
         if fed:
             self._feed = LogFeed(*wiring.log_memory(), fed, launched.dataflow_id)
@@ -173,6 +166,7 @@ class Server:
             self._loop.remove_writer(fd)
         if self._feed is not None:
             self._feed.close()
+            self._feed = None
         if self._wiring is not None:
             self._wiring.close()
         self._folder.close()
@@ -301,7 +295,7 @@ class Server:
         if message.protocol != PROTOCOL:
             return (
                 f"node `{message.node}` (dora {message.version}) speaks control protocol "
-                f"{message.protocol}, the daemon speaks {PROTOCOL}; install the same version for both"
+                f"{message.protocol}, the daemon speaks {PROTOCOL}; install one version for both"
             )
         here = self._launched.dataflow_id
         if message.dataflow not in (None, here):

@@ -36,16 +36,16 @@ from dora.daemon.events import (
     TimerFired,
     TimerName,
 )
-from dora.daemon.lifecycle import NodeLife, NodeState, Verdict, exit_verdict
-from dora.daemon.report import KILLED_BY_DORA, NodeFailure, exit_text
-from dora.ids import suggest
+from dora.daemon.lifecycle import NodeState, Verdict, exit_verdict
+from dora.daemon.report import KILLED_BY_DORA, NodeFailure, exit_text, listed
+from dora.daemon.roster import NodeRecord, Roster
 from dora.wire.messages import NodeFailed, NodeRestarted, ReceiverGone, Refused, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dora.daemon.edges import Edge
-    from dora.descriptor.plan import NodePlan, Plan
+    from dora.descriptor.plan import Plan
 
 _FIRST_REMINDER_S = 2.0
 _SLOWEST_REMINDER_S = 60.0
@@ -73,43 +73,15 @@ class Phase(Enum):
     ENDED = auto()  # all over
 
 
-class _Node:
-    """What the supervisor knows of one node."""
-
-    def __init__(self, plan: NodePlan) -> None:
-        self.id = plan.id
-        self.dynamic = plan.command is None
-        self.life = NodeLife(plan.id, dynamic=self.dynamic)
-        self.incarnation = 0
-        self.joins = 0
-        """How often it has connected."""
-        self.linked = False
-        """Whether its control socket is up."""
-        self.pid: int | None = None
-        self.killed = False
-        ports = plan.inputs or plan.outputs
-        shell = plan.command is not None and plan.command.argv[:2] == ("sh", "-c")
-        self.gating = not self.dynamic and not (shell and not ports)
-
-    @property
-    def state(self) -> NodeState:
-        return self.life.state
-
-    @property
-    def alive(self) -> bool:
-        """Whether it has a process that dora started."""
-        return not self.dynamic and self.state is not NodeState.FINISHED
-
-
 class Supervisor:
     """The state of a dataflow whose nodes have just been spawned."""
 
-    def __init__(self, plan: Plan, graces: Graces = Graces()) -> None:  # noqa: B008
+    def __init__(self, plan: Plan, graces: Graces = Graces()) -> None:
         self.phase = Phase.STARTING
         self.failures: list[NodeFailure] = []
         self._graces = graces
         self._edges = edges_of(plan)
-        self._nodes = {node.id: _Node(node) for node in plan.nodes}
+        self._roster = Roster(plan)
         self._closed: set[int] = set()
         """Edges whose sender will send nothing more."""
         self._lost: set[int] = set()
@@ -120,10 +92,10 @@ class Supervisor:
     def start(self) -> list[Instruction]:
         """What to do first."""
         instructions: list[Instruction] = [StartTimer(TimerName.BARRIER, self._reminder_s)]
-        absent = sorted(node.id for node in self._nodes.values() if node.dynamic)
-        if absent and len(absent) == len(self._nodes):
+        absent = sorted(node.id for node in self._roster if node.dynamic)
+        if absent and len(absent) == len(self._roster):
             instructions.append(
-                Notice("info", f"waits for dynamic nodes: {_listed(absent)}; Ctrl-C ends it")
+                Notice("info", f"waits for dynamic nodes: {listed(absent)}; Ctrl-C ends it")
             )
         return instructions + self._open_barrier_if_complete()
 
@@ -135,7 +107,7 @@ class Supervisor:
             return self._stop(event.why)
         if isinstance(event, TimerFired):
             return self._timer(event.timer)
-        node = self._nodes[event.node]
+        node = self._roster[event.node]
         if isinstance(event, SpawnFailed):
             return self._spawn_failed(node, event.error)
         if event.incarnation != node.incarnation and not isinstance(event, Connected):
@@ -154,46 +126,19 @@ class Supervisor:
             return self._exited(node, event)
         assert_never(event)
 
-    def next_incarnation(self, node_id: str) -> int:
-        """Which incarnation a node is that joins now: dynamic ones count their joins."""
-        node = self._nodes[node_id]
-        return node.joins if node.dynamic else node.incarnation
-
     def refusal(self, node_id: str, incarnation: int | None) -> str | None:
         """Why a node that registers now is not let in; None when it is."""
-        node = self._nodes.get(node_id)
-        if node is None:
-            near = suggest(node_id, self._nodes)
-            return (
-                f"this dataflow has no node `{node_id}`"
-                + (f"; did you mean `{near}`?" if near else "")
-                + f" (nodes here: {_listed(self._nodes)})"
-            )
         if self.phase in (Phase.STOPPING, Phase.ABORTING, Phase.ENDED):
             return "the dataflow is ending"
-        if not node.dynamic and incarnation is None:
-            return (
-                f"node `{node_id}` is started by dora itself; only a node with `path: dynamic` "
-                "can join from outside"
-            )
-        if node.linked:
-            return (
-                f"node `{node_id}` is already connected (pid {node.pid}): with multiprocessing's "
-                'spawn, guard `Node()` by `if __name__ == "__main__":`'
-            )
-        if node.dynamic:
-            return None
-        if incarnation != node.incarnation:
-            return f"incarnation {incarnation} of node `{node_id}` is over"
-        if node.state is not NodeState.SPAWNING:
-            return (
-                f"node `{node_id}` was in the dataflow before and has left it; it joins only once"
-            )
-        return None
+        return self._roster.refusal(node_id, incarnation)
+
+    def next_incarnation(self, node_id: str) -> int:
+        """Which incarnation a node is that joins now."""
+        return self._roster[node_id].next_incarnation
 
     # ---- joining ----
 
-    def _connected(self, node: _Node, event: Connected) -> list[Instruction]:
+    def _connected(self, node: NodeRecord, event: Connected) -> list[Instruction]:
         node.life.handle(lifecycle.NodeConnected())
         node.incarnation = event.incarnation
         node.pid = event.pid
@@ -204,9 +149,9 @@ class Supervisor:
         # Log edges of a dynamic node are the daemon's to close, never its own.
         over = frozenset(e.number for e in own if e.number in self._closed | self._lost)
         if node.dynamic:
-            back = f" again ({_count(node.joins, 'time')})" if node.joins > 1 else ""
+            again = " again" if node.joins > 1 else ""
             instructions.append(
-                Notice("info", f"dynamic node `{node.id}` (pid {event.pid}) joined{back}")
+                Notice("info", f"dynamic node `{node.id}` (pid {event.pid}) joined{again}")
             )
             unfed = sorted(e.target for e in own if e.sender == node.id and e.number in over)
             if unfed:
@@ -214,7 +159,7 @@ class Supervisor:
                     Notice(
                         "warn",
                         f"node `{node.id}` had closed its outputs; it no longer feeds "
-                        f"{_listed(unfed)}",
+                        f"{listed(unfed)}",
                     )
                 )
         # At a first join, inputs whose sender has ended are part of it: messages may still wait.
@@ -228,32 +173,25 @@ class Supervisor:
             instructions += [
                 Tell(receiver, NodeRestarted(node.id))
                 for receiver in sorted({e.receiver for e in own if e.number not in over})
-                if receiver != node.id and self._nodes[receiver].state is NodeState.RUNNING
+                if receiver != node.id and self._roster[receiver].state is NodeState.RUNNING
             ]
         if self.phase is Phase.RUNNING:
             node.life.handle(lifecycle.BarrierOpened())
             instructions.append(OpenBarrier((node.id,)))
         return instructions + self._open_barrier_if_complete()
 
-    def _awaited(self) -> list[str]:
-        return [
-            node.id
-            for node in self._nodes.values()
-            if node.gating and node.state is NodeState.SPAWNING
-        ]
-
     def _open_barrier_if_complete(self) -> list[Instruction]:
-        if self.phase is not Phase.STARTING or self._awaited():
+        if self.phase is not Phase.STARTING or self._roster.awaited():
             return []
         self.phase = Phase.RUNNING
-        ready = [node for node in self._nodes.values() if node.state is NodeState.WAITING]
+        ready = [node for node in self._roster if node.state is NodeState.WAITING]
         for node in ready:
             node.life.handle(lifecycle.BarrierOpened())
         return [OpenBarrier(tuple(node.id for node in ready))] if ready else []
 
     # ---- leaving ----
 
-    def _disconnected(self, node: _Node, *, clean: bool) -> list[Instruction]:
+    def _disconnected(self, node: NodeRecord, *, clean: bool) -> list[Instruction]:
         if not node.linked:
             return []
         node.linked = False
@@ -273,14 +211,14 @@ class Supervisor:
         level = "info" if clean else "warn"
         return [*instructions, Notice(level, f"dynamic node `{node.id}` (pid {node.pid}) {how}")]
 
-    def _spawn_failed(self, node: _Node, error: str) -> list[Instruction]:
+    def _spawn_failed(self, node: NodeRecord, error: str) -> list[Instruction]:
         node.life.handle(lifecycle.ExitedForGood())
         if self.phase is Phase.ABORTING:
             return self._finish_if_over()
         self.failures.append(NodeFailure(node.id, f"could not be started: {error}"))
         return self._abort(node, f"node `{node.id}` could not be started: {error}")
 
-    def _exited(self, node: _Node, event: Exited) -> list[Instruction]:
+    def _exited(self, node: NodeRecord, event: Exited) -> list[Instruction]:
         joined = node.joins > 0
         node.life.handle(lifecycle.ExitedForGood())
         node.linked = False
@@ -298,7 +236,7 @@ class Supervisor:
             told = f"node `{node.id}` (pid {event.pid}) {cause} after {event.after_s:.1f} s"
             if self.phase is Phase.STARTING and node.gating:
                 return self._abort(node, told)
-            others = any(other.alive for other in self._nodes.values())
+            others = bool(self._roster.alive())
             rest = "; the other nodes go on" if others and not ending else ""
             instructions.append(Notice("error", told + rest))
             instructions += self._tell_consumers(node, failure)
@@ -315,21 +253,21 @@ class Supervisor:
         instructions += self._lose(self._read_by(node), died=True)
         return instructions + self._open_barrier_if_complete() + self._finish_if_over()
 
-    def _tell_consumers(self, node: _Node, failure: NodeFailure) -> list[Instruction]:
+    def _tell_consumers(self, node: NodeRecord, failure: NodeFailure) -> list[Instruction]:
         inputs: dict[str, list[str]] = defaultdict(list)
         for edge in self._edges:
-            if edge.sender == node.id and edge.number not in self._closed | self._lost:
+            if edge.sender == node.id and edge.number not in self._lost:
                 inputs[edge.receiver].append(edge.input)
         return [
             Tell(receiver, NodeFailed(node.id, failure.brief, ids))
             for receiver, ids in inputs.items()
-            if self._nodes[receiver].linked
+            if self._roster[receiver].linked
         ]
 
-    def _written_by(self, node: _Node) -> list[Edge]:
+    def _written_by(self, node: NodeRecord) -> list[Edge]:
         return [e for e in self._edges if e.sender == node.id and e.feed == "node"]
 
-    def _read_by(self, node: _Node) -> list[Edge]:
+    def _read_by(self, node: NodeRecord) -> list[Edge]:
         return [e for e in self._edges if e.receiver == node.id]
 
     def _close(self, edges: Iterable[Edge]) -> list[Instruction]:
@@ -350,16 +288,16 @@ class Supervisor:
         return instructions + [
             Tell(sender, ReceiverGone(numbers, died))
             for sender, numbers in senders.items()
-            if self._nodes[sender].linked
+            if self._roster[sender].linked
         ]
 
     # ---- ending ----
 
-    def _abort(self, cause: _Node, told: str) -> list[Instruction]:
+    def _abort(self, cause: NodeRecord, told: str) -> list[Instruction]:
         """The start failed: end all others at once, and let only the cause count."""
         self.phase = Phase.ABORTING
-        alive = [node for node in self._nodes.values() if node.alive]
-        rest = f"; ending {_listed(n.id for n in alive)}" if alive else ""
+        alive = self._roster.alive()
+        rest = f"; ending {listed(n.id for n in alive)}" if alive else ""
         instructions: list[Instruction] = [
             Notice("error", f"{told}, before the dataflow could start{rest}")
         ]
@@ -368,9 +306,7 @@ class Supervisor:
             instructions.append(SignalNode(node.id, signal.SIGTERM))
         reason = f"the dataflow could not start, because node `{cause.id}` failed"
         instructions += [
-            Tell(node.id, Refused(reason))
-            for node in self._nodes.values()
-            if node.dynamic and node.linked
+            Tell(node.id, Refused(reason)) for node in self._roster if node.dynamic and node.linked
         ]
         instructions.append(StartTimer(TimerName.KILL, self._graces.hurry_s))
         return instructions + self._finish_if_over()
@@ -386,7 +322,7 @@ class Supervisor:
                 StartTimer(TimerName.KILL, self._graces.hurry_s),
             ]
         instructions: list[Instruction] = []
-        for node in self._nodes.values():
+        for node in self._roster:
             started = node.state is NodeState.RUNNING
             if not node.alive and not node.linked:
                 continue
@@ -405,7 +341,7 @@ class Supervisor:
         if timer is TimerName.TERM:
             if self.phase is not Phase.STOPPING or self._stops > 1:
                 return []
-            alive = _listed(node.id for node in self._nodes.values() if node.alive)
+            alive = listed(node.id for node in self._roster.alive())
             return [
                 Notice("warn", f"{alive} did not end within {self._graces.stop_s:g} s: SIGTERM"),
                 *self._signal_all(signal.SIGTERM),
@@ -416,39 +352,29 @@ class Supervisor:
         assert_never(timer)
 
     def _signal_all(self, number: signal.Signals) -> list[Instruction]:
-        alive = [node for node in self._nodes.values() if node.alive]
+        alive = self._roster.alive()
         for node in alive:
             node.killed = node.killed or number == signal.SIGKILL
         return [SignalNode(node.id, number) for node in alive]
 
     def _remind(self) -> list[Instruction]:
-        awaited = self._awaited()
+        awaited = self._roster.awaited()
         if self.phase is not Phase.STARTING or not awaited:
             return []
         self._reminder_s = min(2 * self._reminder_s, _SLOWEST_REMINDER_S)
         return [
-            Notice("info", f"waiting for {_listed(awaited)} to call `Node()`"),
+            Notice("info", f"waiting for {listed(awaited)} to call `Node()`"),
             StartTimer(TimerName.BARRIER, self._reminder_s),
         ]
 
     def _finish_if_over(self) -> list[Instruction]:
-        if any(node.alive for node in self._nodes.values()):
+        if self._roster.alive():
             return []
         ending = self.phase in (Phase.STOPPING, Phase.ABORTING)
-        if not ending and all(node.dynamic for node in self._nodes.values()):
+        if not ending and all(node.dynamic for node in self._roster):
             return []
         instructions: list[Instruction] = []
         if not ending:
-            instructions += [
-                Tell(node.id, Stop("MANUAL")) for node in self._nodes.values() if node.linked
-            ]
+            instructions += [Tell(node.id, Stop("MANUAL")) for node in self._roster if node.linked]
         self.phase = Phase.ENDED
         return [*instructions, Finish()]
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' if number != 1 else ''}"

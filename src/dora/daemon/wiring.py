@@ -1,8 +1,9 @@
-"""Pipes, memory and boards of a dataflow: who gets which descriptor, and how long the daemon keeps it.
+"""Pipes, memory and boards of a dataflow: who gets which descriptor, and until when it is kept.
 
-Both pipes of an edge are made before any node has joined, and all four ends are kept until the edge is
-over: so a message waits for a receiver that is still loading, and the daemon can put the CLOSE ticket
-behind a sender that died. Descriptors go out in the order of `wire.messages.Welcome`.
+Both pipes of an edge are made before any node has joined, and all four ends are kept until the
+edge is over: so a message waits for a receiver that is still loading, and the daemon can put the
+CLOSE ticket behind a sender that died. Descriptors go out in the order of
+`wire.messages.Welcome`.
 
 Elsewhere: when an edge closes (`daemon.supervisor`), how descriptors are sent (`daemon.link`).
 """
@@ -81,6 +82,12 @@ class Board:
             os.close(self.fd)
             self.fd = -1
 
+    def close(self) -> None:
+        """Give up the mapping too; twice is fine."""
+        self.close_fd()
+        self._words.release()
+        self._map.close()
+
 
 class Wiring:
     """All descriptors of a dataflow. `close()` gives them up; twice is fine."""
@@ -157,7 +164,10 @@ class Wiring:
             arena=memory.wire,
             arenas=[arena.wire for arena in arenas],
             outputs=outputs,
-            inputs=[InputWire(e.input, e.number, _sender(e), e.backpressure) for e in reads],
+            inputs=[
+                InputWire(e.input, e.number, _sender(e), e.backpressure, e.input_timeout_s)
+                for e in reads
+            ],
             timers=[TimerWire(timer.input, timer.interval_ns) for timer in node.timers],
             end_without_timers=self._plan.exit_when_nodes_finish,
             log_inputs=[edge.input for edge in reads if edge.feed == "dataflow"],
@@ -203,7 +213,7 @@ class Wiring:
             memory.close()
         for boards in self.boards.values():
             for board in boards:
-                board.close_fd()
+                board.close()
 
     def _release(self, numbers: Iterable[int]) -> None:
         """Give up edges that are closed and that their receiver has."""

@@ -8,6 +8,7 @@ Called by `descriptor.planner`. Elsewhere: running it (`daemon`), running `build
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shlex
@@ -209,12 +210,13 @@ class _Resolver:
         if self._may_be_built():
             return (str(bin_folder / path),)
         working_dir = self.around.working_dir
+        if (working_dir / path).is_dir():
+            self._problem(f"{self.name}: `{path}` is a folder", "name the file in it")
+            return None
         near = _similar_file(working_dir, path, "") or suggest(path, _names(bin_folder))
-        hint = f"did you mean `{near}`? " if near else ""
-        self._problem(
-            f"{self.name}: there is no program `{path}`",
-            f"{hint}(looked beside the dataflow file, beside the interpreter and on PATH)",
-        )
+        looked = "looked beside the dataflow file, beside the interpreter and on PATH"
+        mend = f"did you mean `{near}`? ({looked})" if near else f"install it ({looked})"
+        self._problem(f"{self.name}: there is no program `{path}`", mend)
         return None
 
     def _may_be_built(self) -> bool:
@@ -231,10 +233,10 @@ def _similar_file(working_dir: Path, path: str, suffix: str) -> str | None:
         str(Path(path).parent / name): name for name in _names(folder) if name.endswith(suffix)
     }
     wanted = Path(path).name
-    if near := suggest(wanted, beside.values()):
-        return next(shown for shown, name in beside.items() if name == near)
-    deeper = sorted(working_dir.glob(f"*/{wanted}")) if suffix and wanted else []
-    return str(deeper[0].relative_to(working_dir)) if deeper else None
+    if suffix and (deeper := sorted(working_dir.glob(f"*/{glob.escape(wanted)}"))):
+        return str(deeper[0].relative_to(working_dir))
+    near = suggest(wanted, beside.values())
+    return next((shown for shown, name in beside.items() if name == near), None)
 
 
 def _names(folder: Path) -> Iterable[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _CHAR_WIDTH = 7.6
 _BOX_HEIGHT = 52
+_BEND_HEIGHT = 6
 _ROW_GAP = 36
 _MARGIN = 40
 _LABEL_HEIGHT = 14
@@ -25,7 +27,8 @@ _SWEEPS = 8
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1e293b; --soft: #64748b; --paper: #ffffff;
-  --line: #94a3b8; --source: #dcfce7; --inner: #dbeafe; --sink: #fef3c7; --dynamic: #f3e8ff; --virtual: #f1f5f9; }
+  --line: #94a3b8; --source: #dcfce7; --inner: #dbeafe; --sink: #fef3c7; --dynamic: #f3e8ff;
+  --virtual: #f1f5f9; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e2e8f0; --soft: #94a3b8; --paper: #0f172a;
   --line: #64748b; --source: #14532d; --inner: #1e3a8a; --sink: #78350f; --dynamic: #581c87;
   --virtual: #1e293b; } }
@@ -48,25 +51,40 @@ marker path { fill: var(--line); stroke: none; }
 
 @dataclass(frozen=True)
 class _Box:
-    """Where a vertex stands; `x` and `y` are its upper left corner."""
+    """Where a vertex or a bend stands; `x` and `y` are its upper left corner."""
 
     x: float
     y: float
     width: float
+    height: float
 
     @property
     def middle(self) -> float:
-        return self.y + _BOX_HEIGHT / 2
+        return self.y + self.height / 2
+
+    @property
+    def right(self) -> float:
+        return self.x + self.width
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """Where everything stands: vertices, the bends of edges, and the ways of edges through them."""
+
+    boxes: dict[str, _Box]
+    ways: dict[tuple[str, str], list[str]]
+    """Edges that lead back have none."""
+    below: float
 
 
 def to_html(graph: Graph) -> str:
     """The graph as one page; it loads nothing from anywhere."""
-    boxes, depth = _place(graph)
-    width = max((box.x + box.width for box in boxes.values()), default=0) + _MARGIN
-    height = depth + _MARGIN
-    edges = [_edge(edge, boxes, below=depth) for edge in graph.edges]
-    if any(boxes[e.end].x <= boxes[e.start].x for e in graph.edges):
-        height += 2 * _MARGIN
+    picture = _place(graph)
+    boxes = picture.boxes
+    width = max((box.right for box in boxes.values()), default=0) + _MARGIN
+    leads_back = len(picture.ways) < len(graph.edges)
+    height = picture.below + _MARGIN + (2 * _MARGIN if leads_back else 0)
+    edges = [_edge(edge, picture) for edge in graph.edges]
     nodes = sum(vertex.kind not in {"timer", "logs"} for vertex in graph.vertices)
     wires = sum(len(edge.labels) for edge in graph.edges)
     body = "\n".join([*edges, *(_vertex(v, boxes[v.key]) for v in graph.vertices)])
@@ -98,16 +116,18 @@ def to_html(graph: Graph) -> str:
 
 def layers_of(graph: Graph) -> list[list[str]]:
     """The keys of the vertices, layer by layer, each layer in order from the top."""
+    known = {vertex.key for vertex in graph.vertices}
+    layers, _ = _layered(graph)
+    return [[key for key in layer if key in known] for layer in layers]
+
+
+def _layered(graph: Graph) -> tuple[list[list[str]], dict[tuple[str, str], list[str]]]:
+    """The layers, with bends where an edge passes through one; and the way of each edge."""
     forward = _without_cycles(graph)
     depth = {vertex.key: 0 for vertex in graph.vertices}
     for _ in graph.vertices:
-        moved = False
         for start, end in forward:
-            if depth[end] <= depth[start]:
-                depth[end] = depth[start] + 1
-                moved = True
-        if not moved:
-            break
+            depth[end] = max(depth[end], depth[start] + 1)
     for vertex in graph.vertices:
         ends = [depth[end] for start, end in forward if start == vertex.key]
         if vertex.kind in {"timer", "logs"} and ends:
@@ -115,34 +135,39 @@ def layers_of(graph: Graph) -> list[list[str]]:
     layers: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for vertex in graph.vertices:
         layers[depth[vertex.key]].append(vertex.key)
-    return _untangle(layers, forward)
+    ways: dict[tuple[str, str], list[str]] = {}
+    for start, end in forward:
+        passed = range(depth[start] + 1, depth[end])
+        bends = [f"{start}\n{end}\n{number}" for number in passed]
+        for number, bend in zip(passed, bends, strict=True):
+            layers[number].append(bend)
+        ways[start, end] = [start, *bends, end]
+    steps = [step for way in ways.values() for step in pairwise(way)]
+    return _untangle(layers, steps), ways
 
 
 def _without_cycles(graph: Graph) -> list[tuple[str, str]]:
-    """The edges less those that close a cycle, found depth first in file order."""
-    following: dict[str, list[str]] = {vertex.key: [] for vertex in graph.vertices}
-    fed = set()
+    """The edges less those that lead back: part of a cycle, and against the order of the file."""
+    following: dict[str, set[str]] = {vertex.key: set() for vertex in graph.vertices}
     for edge in graph.edges:
-        following[edge.start].append(edge.end)
-        fed.add(edge.end)
-    kept: list[tuple[str, str]] = []
-    done: set[str] = set()
-    roots = sorted(following, key=lambda key: key in fed)
-    for root in roots:
-        if root in done:
-            continue
-        trail = {root: iter(following[root])}
-        while trail:
-            key = next(reversed(trail))
-            step = next(trail[key], None)
-            if step is None:
-                del trail[key]
-                done.add(key)
-            elif step not in trail:
-                kept.append((key, step))
-                if step not in done:
-                    trail[step] = iter(following[step])
-    return kept
+        following[edge.start].add(edge.end)
+    order = {vertex.key: number for number, vertex in enumerate(graph.vertices)}
+    return [
+        (edge.start, edge.end)
+        for edge in graph.edges
+        if order[edge.start] < order[edge.end] or edge.start not in _reached(edge.end, following)
+    ]
+
+
+def _reached(key: str, following: dict[str, set[str]]) -> set[str]:
+    """What can be reached from a vertex, itself included."""
+    reached = {key}
+    waiting = [key]
+    while waiting:
+        fresh = following[waiting.pop()] - reached
+        reached |= fresh
+        waiting += fresh
+    return reached
 
 
 def _untangle(layers: list[list[str]], forward: list[tuple[str, str]]) -> list[list[str]]:
@@ -165,24 +190,28 @@ def _untangle(layers: list[list[str]], forward: list[tuple[str, str]]) -> list[l
     return layers
 
 
-def _place(graph: Graph) -> tuple[dict[str, _Box], float]:
-    """A box for every vertex, and how far down the lowest one reaches."""
+def _place(graph: Graph) -> _Picture:
+    """Where everything stands."""
     vertices = {vertex.key: vertex for vertex in graph.vertices}
-    layers = layers_of(graph)
-    column = {key: number for number, layer in enumerate(layers) for key in layer}
-    rows = max((len(layer) for layer in layers), default=0)
-    full = rows * (_BOX_HEIGHT + _ROW_GAP) - _ROW_GAP
+    layers, ways = _layered(graph)
+    heights = [
+        sum(_BOX_HEIGHT if key in vertices else _BEND_HEIGHT for key in layer)
+        + _ROW_GAP * (len(layer) - 1)
+        for layer in layers
+    ]
+    full = max(heights, default=0)
     boxes: dict[str, _Box] = {}
     x = float(_MARGIN)
-    for number, layer in enumerate(layers):
-        width = max(_width(vertices[key]) for key in layer)
-        top = _MARGIN + (full - len(layer) * (_BOX_HEIGHT + _ROW_GAP) + _ROW_GAP) / 2
-        for row, key in enumerate(layer):
-            boxes[key] = _Box(x, top + row * (_BOX_HEIGHT + _ROW_GAP), width)
-        crossing = [edge for edge in graph.edges if column[edge.start] <= number < column[edge.end]]
-        longest = max((len(label) for edge in crossing for label in edge.labels), default=0)
-        x += width + max(80.0, longest * _CHAR_WIDTH * 0.85 + 48)
-    return boxes, _MARGIN + max(full, 0)
+    for layer, height in zip(layers, heights, strict=True):
+        width = max((_width(vertices[key]) for key in layer if key in vertices), default=0.0)
+        y = _MARGIN + (full - height) / 2
+        for key in layer:
+            tall = _BOX_HEIGHT if key in vertices else _BEND_HEIGHT
+            boxes[key] = _Box(x, y, width, tall)
+            y += tall + _ROW_GAP
+        labels = [label for edge in graph.edges if edge.start in layer for label in edge.labels]
+        x += width + max(80.0, max(map(len, labels), default=0) * _CHAR_WIDTH * 0.85 + 48)
+    return _Picture(boxes, ways, _MARGIN + full)
 
 
 def _width(vertex: Vertex) -> float:
@@ -206,21 +235,40 @@ def _text(kind: str, x: float, y: float, text: str) -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
 
-def _edge(edge: Edge, boxes: dict[str, _Box], *, below: float) -> str:
-    start, end = boxes[edge.start], boxes[edge.end]
-    x1, y1, x2, y2 = start.x + start.width, start.middle, end.x - 2, end.middle
-    if end.x > start.x:
-        bend = max(40.0, (x2 - x1) / 2)
-        c1x, c2x, c1y, c2y = x1 + bend, x2 - bend, y1, y2
-        middle_x, middle_y = (x1 + x2) / 2, (y1 + y2) / 2
+def _edge(edge: Edge, picture: _Picture) -> str:
+    boxes = picture.boxes
+    way = picture.ways.get((edge.start, edge.end))
+    if way is None:
+        curve, x, y = _back(boxes[edge.start], boxes[edge.end], picture.below + 2 * _MARGIN)
     else:
-        c1x, c2x, c1y, c2y = x1 + 60, x2 - 60, below + _MARGIN, below + _MARGIN
-        # The curve is cubic: at its middle the ends weigh 1/8 each, the two controls 3/8 each.
-        middle_x, middle_y = (x1 + x2) / 2, (y1 + y2) / 8 + (c1y + c2y) * 3 / 8
-    top = middle_y - (len(edge.labels) - 1) * _LABEL_HEIGHT / 2 + 3.5
+        curve, x, y = _forth([boxes[key] for key in way])
+    top = y - (len(edge.labels) - 1) * _LABEL_HEIGHT / 2 + 3.5
     labels = "".join(
-        _text("label", middle_x, top + i * _LABEL_HEIGHT, label)
-        for i, label in enumerate(edge.labels)
+        _text("label", x, top + i * _LABEL_HEIGHT, label) for i, label in enumerate(edge.labels)
     )
-    curve = f"M{x1:.1f},{y1:.1f} C{c1x:.1f},{c1y:.1f} {c2x:.1f},{c2y:.1f} {x2:.1f},{y2:.1f}"
     return f'<path d="{curve}" marker-end="url(#tip)"/>{labels}'
+
+
+def _forth(boxes: list[_Box]) -> tuple[str, float, float]:
+    """The curve of an edge that leads right, and where its label stands: after its start."""
+    parts = [f"M{boxes[0].right:.1f},{boxes[0].middle:.1f}"]
+    for start, end in pairwise(boxes):
+        half = (start.right + end.x) / 2
+        parts.append(
+            f"C{half:.1f},{start.middle:.1f} {half:.1f},{end.middle:.1f} "
+            f"{end.x:.1f},{end.middle:.1f}"
+        )
+        if end is not boxes[-1]:
+            parts.append(f"H{end.right:.1f}")
+    first, second = boxes[:2]
+    return " ".join(parts), (first.right + second.x) / 2, (first.middle + second.middle) / 2
+
+
+def _back(start: _Box, end: _Box, low: float) -> tuple[str, float, float]:
+    """The curve of an edge that leads back, below all else, and where its label stands."""
+    curve = (
+        f"M{start.right:.1f},{start.middle:.1f} C{start.right + 60:.1f},{low:.1f} "
+        f"{end.x - 60:.1f},{low:.1f} {end.x:.1f},{end.middle:.1f}"
+    )
+    # At the middle of a cubic curve its ends weigh 1/8 each, its two controls 3/8 each.
+    return curve, (start.right + end.x) / 2, (start.middle + end.middle) / 8 + low * 3 / 4

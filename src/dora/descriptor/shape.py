@@ -133,6 +133,7 @@ class _Reader:
         near = suggest(key, known)
         if key in REMOVED_KEYS:
             mend = REMOVED_KEYS[key]
+            self._report.damage(*path, "path")
         elif key == "<<":
             mend = "merge keys are not part of YAML 1.2; write the keys out"
         elif near in present:
@@ -225,8 +226,11 @@ def _expected(expected: inspect.Type) -> str:
     """A type in the words of somebody who writes YAML."""
     match expected:
         case inspect.UnionType():
-            names = list(dict.fromkeys(_expected(kind) for kind in expected.types))
-            return " or ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
+            kinds = {type(kind): _expected(kind).replace(" or ", "/") for kind in expected.types}
+            if inspect.FloatType in kinds:
+                kinds.pop(inspect.IntType, None)
+            *names, last = sorted(kinds.values(), key=lambda name: (name[0] == "`", name))
+            return f"{', '.join(names)} or {last}" if names else last
         case inspect.BoolType():
             return "`true` or `false`"
         case inspect.IntType() | inspect.FloatType():
@@ -253,6 +257,8 @@ def _mend(path: tuple[PathStep, ...], value: Any, expected: inspect.Type) -> str
             return f"did you mean `{near}`?" if near else None
         case inspect.StrType() if isinstance(value, bool | int | float):
             return f'put it into quotes: `"{str(value).lower()}"`'
+        case inspect.BoolType() if isinstance(value, str):
+            return "write `true` or `false`; YAML 1.2 takes `yes` and `on` for text"
         case inspect.FloatType() if isinstance(value, str):
             return "write plain seconds, without a unit: `5.0`"
         case inspect.ListType() if isinstance(value, str):

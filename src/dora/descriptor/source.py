@@ -69,6 +69,22 @@ _SYNTAX: tuple[tuple[str, str, str | None], ...] = (
         "put the text into quotes",
     ),
     (
+        "chomping or indentation|comment or a line break",
+        "text cannot start with `|` or `>`, which announce a block of lines",
+        "put the text into quotes, or begin it on the next line",
+    ),
+    (
+        "expected '<document start>'",
+        "the file goes on where its only value has ended",
+        "keys at the top start in the first column",
+    ),
+    (
+        "expected the node content, but found '(.)'",
+        "a value is missing before `{0}`",
+        "put text that starts with `{0}` into quotes",
+    ),
+    ("URI|(scanning|parsing) an? tag", "text cannot start with `!`", "put it into quotes"),
+    (
         "unknown escape",
         "an unknown `\\` sequence",
         r"write `\\` for a backslash, or use '…' quotes",
@@ -167,6 +183,7 @@ def parse(file: str, text: str) -> Source:
     source = Source(file=file, value=None, _text=text)
     yaml = YAML(typ="safe", pure=True)
     yaml.max_depth = _MAX_DEPTH
+    yaml.composer.warn_double_anchors = False  # An anchor may be given anew.
     try:
         source._root = yaml.compose(text)
     except MarkedYAMLError as exc:
@@ -175,8 +192,8 @@ def parse(file: str, text: str) -> Source:
         at = place_at(file, text, exc.position, exc.position + 1)
         what = f"the character U+{ord(text[exc.position]):04X} cannot stand in YAML"
         raise DescriptorError([Problem(what, at, "delete it")]) from exc
-    except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError) as exc:
-        # Some garbage makes the library stumble instead of complain.
+    except (YAMLError, ValueError) as exc:
+        # ValueError: an escape like U+110000, which the library does not check itself.
         raise DescriptorError([Problem(f"`{file}` is not valid YAML: {exc}")]) from exc
     if source._root is not None:
         source.value = _Values(source).of(source._root)

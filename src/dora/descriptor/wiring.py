@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dora.descriptor.model import InputEntry
 from dora.descriptor.plan import DEFAULT_QUEUE_SIZE, LogRoute, Route, TimerInput
-from dora.descriptor.words import listed, node_name
+from dora.descriptor.words import found, listed, node_name
 from dora.ids import (
     RESERVED_NODE_ID,
     LogsRef,
@@ -83,7 +83,7 @@ def _check_outputs(index: int, node: NodeEntry, report: Report) -> None:
         at = ("nodes", index, "outputs", position)
         if not report.is_damaged(*at) and not is_port_id(output):
             mend = "use letters, digits, `_`, `-` and `.`"
-            report.problem(f"`{output}` cannot be an output id", *at, mend=mend)
+            report.problem(f"{found(output)} cannot be an output id", *at, mend=mend)
             report.damage(*at)
     for key in ("send_stdout_as", "send_logs_as"):
         output = getattr(node, key)
@@ -122,7 +122,7 @@ def _wire_input(
     at = ("nodes", index, "inputs", port)
     if not is_port_id(port):
         mend = "use letters, digits, `_`, `-` and `.`"
-        report.problem_with_key(f"`{port}` cannot be an input id", *at, mend=mend)
+        report.problem_with_key(f"{found(port)} cannot be an input id", *at, mend=mend)
     entry = value if isinstance(value, InputEntry) else InputEntry(source=value)
     source_at = (*at, "source") if isinstance(value, InputEntry) else at
     if report.is_damaged(*source_at):
@@ -152,11 +152,11 @@ def _check_source(
                 return False
             outputs = sorted(known.outputs[source.node])
             near = suggest(source.output, outputs)
-            hint = f"did you mean `{near}`? " if near else ""
+            there = f"outputs of `{source.node}`: {listed(outputs)}"
             known.report.problem(
                 f"{reads} `{source}`, but node `{source.node}` has no such output",
                 *at,
-                mend=f"{hint}(outputs of `{source.node}`: {listed(outputs)})",
+                mend=f"did you mean `{near}`? ({there})" if near else there,
                 part=source.output,
             )
             return False
@@ -168,11 +168,11 @@ def _no_node(reads: str, wanted: str, at: tuple[str | int, ...], known: _Known) 
         return False
     names = list(known.outputs)
     near = suggest(wanted, names)
-    hint = f"did you mean `{near}`? " if near else ""
+    there = f"nodes here: {listed(names)}"
     known.report.problem(
         f"{reads} node `{wanted}`, which this dataflow does not have",
         *at,
-        mend=f"{hint}(nodes here: {listed(names)})",
+        mend=f"did you mean `{near}`? ({there})" if near else there,
         part=wanted,
     )
     return False

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dora.node.inputs import InputPort
-    from dora.node.timers import Timer
+    from dora.node.timers import Alarm, Timer
 
 
 class _Source(Protocol):
@@ -66,15 +66,20 @@ class _AlarmSource:
 
     served = -1
 
-    def __init__(self, port: InputPort) -> None:
-        self._port = port
+    def __init__(self, input_id: str, alarm: Alarm, silent: set[str]) -> None:
+        self._id = input_id
+        self._alarm = alarm
+        self._silent = silent
 
     def take(self) -> events.Event | None:
-        port = self._port
-        if port.alarm is None or not port.alarm.went_off() or port.silent:
+        if not self._alarm.went_off() or self._id in self._silent:
             return None
-        port.silent = True
-        return events.input_closed(port.id)
+        self._silent.add(self._id)
+        return events.input_closed(self._id)
+
+
+def _last_served(source: _Source) -> int:
+    return source.served
 
 
 class EventStream:
@@ -102,6 +107,8 @@ class EventStream:
         self._lock = threading.RLock()
         self._pending: deque[events.Event] = deque()
         self._ready: list[_Source] = []
+        self._silent: set[str] = set()
+        """Inputs that timed out and brought nothing since."""
         self._turn = 0
         self._ended = False
         self._closed = False
@@ -120,7 +127,7 @@ class EventStream:
         for port in ports:
             self._watch(port.fd, port)
             if port.alarm is not None:
-                self._watch(port.alarm.fd, _AlarmSource(port))
+                self._watch(port.alarm.fd, _AlarmSource(port.id, port.alarm, self._silent))
 
     def fileno(self) -> int:
         """The epoll descriptor: readable when an event may be there."""
@@ -139,21 +146,22 @@ class EventStream:
 
     def wait(self, timeout_s: float | None = None) -> events.Event | None:
         """The next event; None when the stream has ended; ERROR when the time is over."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        if not self._lock.acquire(timeout=-1 if timeout_s is None else timeout_s):
+        if not self._lock.acquire(True, -1 if timeout_s is None else timeout_s):
             return events.timeout(timeout_s or 0.0)
         try:
-            while True:
+            deadline = None if timeout_s is None else time.monotonic() + timeout_s
+            left = timeout_s
+            while not self._ended:
+                if not self._ready and not self._pending:
+                    self._poll(left)
                 event = self._take()
-                if event is not None or self._ended:
+                if event is not None:
                     return event
-                if deadline is None:
-                    self._poll(None)
-                    continue
-                left = deadline - time.monotonic()
-                self._poll(max(0.0, left))
-                if not self._ready and left <= 0:
-                    return events.timeout(timeout_s or 0.0)
+                if deadline is not None:
+                    left = max(0.0, deadline - time.monotonic())
+                    if not left and not self._pending:
+                        return events.timeout(timeout_s or 0.0)
+            return None
         finally:
             self._lock.release()
 
@@ -208,46 +216,49 @@ class EventStream:
             raise
         sources = self._sources
         if len(found) == 1:
-            self._ready = [sources[found[0][0]]]
-        else:
-            ready = [sources[fd] for fd, _ in found]
-            ready.sort(key=lambda source: source.served, reverse=True)
-            self._ready = ready
+            self._ready.append(sources[found[0][0]])
+        elif found:
+            self._ready += [sources[fd] for fd, _ in found]
+            self._ready.sort(key=_last_served, reverse=True)
 
     def _take(self) -> events.Event | None:
         """An event that is there without waiting."""
         while not self._ended:
             if self._pending:
-                return self._hand_out(self._pending.popleft())
-            if not self._ready:
+                event = self._pending.popleft()
+            elif self._ready:
+                source = self._ready.pop()
+                taken = source.take()
+                if taken is None:
+                    continue
+                event = taken
+                if source.served >= 0:
+                    self._turn = source.served = self._turn + 1
+            else:
                 return None
-            source = self._ready.pop()
-            event = source.take()
-            if event is not None:
-                self._turn += 1
-                source.served = self._turn if source.served >= 0 else -1
-                return self._hand_out(event)
+            if event["type"] == "INPUT" and not self._silent:
+                return event
+            return self._hand_out(event)
         return None
 
     def _hand_out(self, event: events.Event) -> events.Event:
         """Note what an event means for the stream, as it is handed out."""
-        kind = event["type"]
-        if kind == "INPUT":
-            port = self._ports.get(event["id"])  # type: ignore[typeddict-item]
-            if port is not None and port.silent:
-                port.silent = False
-                self._pending.appendleft(event)
-                return events.input_recovered(port.id)
-        elif kind == "INPUT_CLOSED":
-            self._closed_input(event["id"])  # type: ignore[typeddict-item]
-        elif kind == "STOP":
-            self._ended = True
+        match event["type"]:
+            case "INPUT":
+                if event["id"] in self._silent:
+                    self._silent.discard(event["id"])
+                    self._pending.appendleft(event)
+                    return events.input_recovered(event["id"])
+            case "INPUT_CLOSED":
+                self._closed_input(event["id"])
+            case "STOP":
+                self._ended = True
         return event
 
     def _closed_input(self, input_id: str) -> None:
+        if input_id in self._silent:
+            return  # it only timed out
         port = self._ports[input_id]
-        if port.silent:
-            return
         self.unwatch(port.fd)
         if port.alarm is not None:
             self.unwatch(port.alarm.fd)

@@ -16,7 +16,7 @@ from dora.node import events
 from dora.wire import metadata as wire_metadata
 from dora.wire.board import LATENCY_BUCKETS
 from dora.wire.payload import reader_of
-from dora.wire.ticket import CLOSE, HEAD, INLINE, SPILLED, spill_start
+from dora.wire.ticket import CLOSE, HEAD, HEAD_BYTES, INLINE, SPILLED, spill_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     from dora.transport.arena import ArenaView
     from dora.transport.edge import ReceivingEdge
 
-_HEAD_BYTES = HEAD.size
 _RECEIVED, _BYTES, _LATE, _LATENCY = 0, 1, 2, 3
 
 
 def utc_from_ns(time_ns: int) -> datetime:
-    """Nanoseconds since the epoch as a datetime in UTC."""
+    """Nanoseconds since the epoch as a datetime in UTC, to the microsecond."""
     return datetime.fromtimestamp(time_ns / 1e9, UTC)
 
 
@@ -56,8 +55,6 @@ class InputPort:
         self.id = input_id
         self.served = 0
         self.alarm = alarm
-        self.silent = False
-        """Whether the input timed out and nothing came since."""
         self.fd = edge.fd
         self._edge = edge
         self._find_arena = find_arena
@@ -66,21 +63,23 @@ class InputPort:
     def take(self) -> events.Event | None:
         """The next event of this input; None when no ticket waits."""
         record = self._edge.try_receive()
-        if record is None:
-            return None
+        if not record:  # empty when nobody is left who could write: sender and daemon are gone
+            return None if record is None else events.input_closed(self.id)
         head = HEAD.unpack_from(record)
-        if head[0] == CLOSE or not record:
+        kind, flags, header_bytes, metadata_bytes, _, sent_ns, _, _, size = head
+        if kind == CLOSE:
             return events.input_closed(self.id)
-        _, flags, header_bytes, metadata_bytes, _, sent_ns, _, _, size = head
+        middle = HEAD_BYTES + header_bytes
+        end = middle + metadata_bytes
+        header = record[HEAD_BYTES:middle]
+        user = record[middle:end] if metadata_bytes else b""
         if flags & INLINE:
-            middle = _HEAD_BYTES + header_bytes
-            end = middle + metadata_bytes
-            header = record[_HEAD_BYTES:middle]
-            user = record[middle:end]
             start = (end + 15) & ~15
             buffer: Any = record[start : start + size]
         else:
-            header, user, buffer = self._from_slot(record, head)
+            if flags & SPILLED:
+                header, user = self._spilled(head)
+            buffer = self._in_slot(head) if size else b""
         try:
             read, type_info = reader_of(header)
             value = read(buffer)
@@ -89,15 +88,9 @@ class InputPort:
                 f"input `{self.id}` got a value that this process cannot read: "
                 f"{type(exc).__name__}: {exc}"
             )
-        now = time.time_ns()
-        counters = self._counters
-        counters[_RECEIVED] += 1
-        counters[_BYTES] += size
-        age_ns = now - sent_ns
-        bucket = age_ns.bit_length() if age_ns > 0 else 0
-        counters[_LATENCY + (bucket if bucket < LATENCY_BUCKETS else LATENCY_BUCKETS - 1)] += 1
+        self._count(size, sent_ns)
         metadata = wire_metadata.decode(user) if user else {}
-        metadata["timestamp"] = datetime.fromtimestamp(sent_ns / 1e9, UTC)
+        metadata["timestamp"] = utc_from_ns(sent_ns)
         metadata["type_info"] = type_info
         if self.alarm is not None:
             self.alarm.put_off()
@@ -109,17 +102,29 @@ class InputPort:
             "value": value,
         }
 
-    def _from_slot(self, record: bytes, head: tuple[int, ...]) -> tuple[bytes, bytes, Any]:
-        """Type header, metadata and payload of a message whose payload lies in a slot."""
-        _, flags, header_bytes, metadata_bytes, _, _, arena, offset, size = head
+    def _count(self, size: int, sent_ns: int) -> None:
+        """Note a message on the board."""
+        counters = self._counters
+        counters[_RECEIVED] += 1
+        counters[_BYTES] += size
+        bucket = (time.time_ns() - sent_ns).bit_length()
+        counters[_LATENCY + (bucket if bucket < LATENCY_BUCKETS else LATENCY_BUCKETS - 1)] += 1
+
+    def _in_slot(self, head: tuple[int, ...]) -> Any:
+        """The payload where it lies, as a buffer that holds the slot until it is collected."""
+        arena, offset, size = head[6:]
         view = self._find_arena(arena)
-        lease = self._edge.lease(arena, offset, view)
-        if flags & SPILLED:
-            prefix = view.read(offset + spill_start(size), header_bytes + metadata_bytes)
-        else:
-            prefix = record[_HEAD_BYTES : _HEAD_BYTES + header_bytes + metadata_bytes]
-        buffer = view.buffer(offset, size, lease) if size else b""
-        return prefix[:header_bytes], prefix[header_bytes:], buffer
+        return view.buffer(offset, size, self._edge.lease(arena, offset, view))
+
+    def _spilled(self, head: tuple[int, ...]) -> tuple[bytes, bytes]:
+        """Type header and metadata of a message whose ticket had no room for them."""
+        header_bytes, metadata_bytes = head[2:4]
+        arena, offset, size = head[6:]
+        view = self._find_arena(arena)
+        both = view.read(offset + spill_start(size), header_bytes + metadata_bytes)
+        if not size:
+            self._edge.lease(arena, offset, view)  # nothing will refer to the slot: give it back
+        return both[:header_bytes], both[header_bytes:]
 
     def close(self) -> None:
         """Read nothing more; values already handed out stay valid."""

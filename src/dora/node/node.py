@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from dora.node.async_receive import AsyncReceiver
     from dora.node.events import Event
     from dora.transport.sender import Loan
-    from dora.wire.payload import Encoded
 
 _log = logging.getLogger("dora")
 _nodes: weakref.WeakSet[Node] = weakref.WeakSet()
@@ -181,11 +180,13 @@ class Node:
         if not self._sender.has_output(output_id):
             self._warn_undeclared(output_id)
             return
-        encoded = encode(data)
-        loan = None
-        if self._lender.ever_lent and type(data).__module__ == "numpy":
-            loan = self._lender.loan_of(data)
-        self._send(output_id, encoded, metadata, loan)
+        loan = self._lender.loan_of(data) if self._lender.ever_lent else None
+        if metadata:
+            raw = wire_metadata.encode(metadata)
+            correlated = wire_metadata.is_correlated(metadata)
+        else:
+            raw, correlated = b"", False
+        self._sender.send(output_id, encode(data), raw, correlated=correlated, loan=loan)
         if loan is not None:
             self._lender.seal(data, loan)
 
@@ -230,7 +231,13 @@ class Node:
         def send(loan: Loan, size: int) -> None:
             loan.sent = True
             self._check_open()
-            self._send(output_id, (header, size, loan.memory[:size]), metadata, loan)
+            self._sender.send(
+                output_id,
+                (header, size, loan.memory[:size]),
+                wire_metadata.encode(metadata or {}),
+                correlated=wire_metadata.is_correlated(metadata or {}),
+                loan=loan,
+            )
 
         return SampleHandler(self._lender.lend(max(1, data_length)), data_length, send)
 
@@ -321,29 +328,15 @@ class Node:
         if getattr(self, "_closed", "never joined") is None and not sys.is_finalizing():
             self.close()
 
-    def _close(self, why: str) -> None:
+    def _close(self, why: str, *, goodbye: bool = True) -> None:
         with self._closing:
             if self._closed is not None:
                 return
             self._closed = why
         self._words[WORD_STATE] = STATE_CLOSED
-        self._session.close()
+        self._session.close(goodbye=goodbye)
         if self._async is not None:
             self._async.wake()
-
-    def _send(
-        self,
-        output_id: str,
-        encoded: Encoded,
-        metadata: Mapping[str, Any] | None,
-        loan: Loan | None,
-    ) -> None:
-        if not metadata:
-            self._sender.send(output_id, encoded, loan=loan)
-            return
-        raw = wire_metadata.encode(metadata)
-        correlated = wire_metadata.is_correlated(metadata)
-        self._sender.send(output_id, encoded, raw, correlated=correlated, loan=loan)
 
     def _warn_undeclared(self, output_id: str) -> None:
         if not isinstance(output_id, str) or not is_port_id(output_id):
@@ -388,7 +381,8 @@ def _check_timeout(timeout: float) -> None:
 
 def _close_all_at_exit() -> None:
     for node in list(_nodes):
-        node._close(_AT_EXIT)
+        # Without a goodbye after an uncaught exception: NODE_FAILED is to come before INPUT_CLOSED.
+        node._close(_AT_EXIT, goodbye=not hasattr(sys, "last_type"))
 
 
 def _disown_all_in_child() -> None:

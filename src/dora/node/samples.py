@@ -28,11 +28,8 @@ class Lender:
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self._base_address: int | None = None
-
-    @property
-    def ever_lent(self) -> bool:
-        """Whether a loan may be on its way."""
-        return self._base_address is not None
+        self.ever_lent = False
+        """Whether an array from here may come back to be sent."""
 
     def lend(self, size: int) -> Loan:
         """A slot of `size` bytes."""
@@ -41,6 +38,7 @@ class Lender:
 
             whole = np.frombuffer(self._sender.arena.memory, np.uint8)
             self._base_address = whole.__array_interface__["data"][0]
+            self.ever_lent = True
         return self._sender.lend(size, self._base_address)
 
     def lend_array(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Any:
@@ -55,7 +53,7 @@ class Lender:
         flat: np.ndarray[Any, Any] = np.asarray(self.lend(max(size, 1)))
         return flat[:size].view(kind).reshape(wanted)
 
-    def loan_of(self, array: np.ndarray[Any, Any]) -> Loan | None:
+    def loan_of(self, array: Any) -> Loan | None:
         """The unsent loan whose memory `array` is, whole and in order; None when it is none."""
         loan = _loan_below(array)
         if loan is None or loan.sent or loan.sender is not self._sender:
@@ -71,8 +69,8 @@ class Lender:
         array.flags.writeable = False
 
 
-def _loan_below(array: np.ndarray[Any, Any]) -> Loan | None:
-    base = array.base
+def _loan_below(array: Any) -> Loan | None:
+    base = getattr(array, "base", None)
     while base is not None and not isinstance(base, Loan):
         base = getattr(base, "base", None)
     return base

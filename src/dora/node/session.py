@@ -84,10 +84,10 @@ class Session:
             self.stream.post(events.error("the daemon that ran this dataflow is gone"))
             self.stream.post(events.stop("MANUAL"))
 
-    def close(self) -> None:
+    def close(self, *, goodbye: bool = True) -> None:
         """Say goodbye; give up every descriptor. Values that were received stay valid."""
         self.stream.close()
-        if not self.link.gone:
+        if goodbye and not self.link.gone:
             self.link.send(messages.Goodbye())
         self.link.close()
         self.sender.close()

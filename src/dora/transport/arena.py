@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 DEFAULT_ARENA_BYTES = 64 << 30
 _KEEP_WARM_BYTES = 128 << 20
 """How many bytes of free slots keep their pages."""
+_BATCH, _BATCH_ORDER = 8, 4
+"""So many slots are cut at once, of up to so many (log2) pages."""
 
 
 def create_memory(name: str, size_bytes: int) -> int:
@@ -100,10 +102,7 @@ class Arena:
         if cold:
             return cold.pop()
         if self._top + (1 << order) <= self._pages:
-            slot = self._top
-            self._top += 1 << order
-            self._order[slot] = order
-            return slot
+            return self._cut(order)
         for larger in range(order + 1, self._pages.bit_length()):
             for free in (self._cold.get(larger), self._warm.get(larger)):
                 if free:
@@ -115,6 +114,17 @@ class Arena:
             f"of this node, all {self._pages * PAGE_BYTES} bytes of its shared memory; let go of "
             "received values, or copy what must be kept"
         )
+
+    def _cut(self, order: int) -> int:
+        """Cut a new slot; of small ones several, so that returns are collected in batches."""
+        slot = self._top
+        count = 1 if order > _BATCH_ORDER else min(_BATCH, (self._pages - slot) >> order)
+        for i in range(count):
+            self._order[slot + (i << order)] = order
+            if i:
+                self.free(slot + (i << order))
+        self._top += count << order
+        return slot
 
     def size_of(self, slot: int) -> int:
         """Bytes of a slot."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dora.transport.lease import Lease, ReturnPipe
 from dora.wire.ticket import (
     CREDIT,
+    INLINE,
     PAGE_BYTES,
     RETURN,
     TICKET_BYTES,
@@ -129,13 +130,20 @@ class SendingEdge:
         self.open = True
         self._ticket_write = ticket_write
         self._ticket_read = ticket_read
-        self._queue_size = queue_size
+        self.queue_size = queue_size
         self._arena = arena
         self._counters = counters
-        self._sent: deque[bool] = deque()
-        """Whether correlated, for each ticket that may still wait in the pipe, oldest first."""
+        self.sent: deque[bool] = deque()
+        """Whether correlated, for each ticket that may still wait in the pipe, oldest first.
+
+        While there are fewer than `queue_size`, the edge has room for certain.
+        """
+        self._correlated = 0
+        """How many of them are."""
         self._held: set[int] = set()
         self._count = bytearray(4)
+        for _ in range(self.waiting()):  # left by an earlier incarnation of this sender
+            self._note_sent(correlated=True)  # as far as we know
 
     def waiting(self) -> int:
         """How many tickets wait in the pipe now."""
@@ -144,28 +152,31 @@ class SendingEdge:
 
     def has_room(self) -> bool:
         """Whether fewer than `queue_size` tickets wait."""
-        sent = self._sent
-        if len(sent) >= self._queue_size:
+        sent = self.sent
+        if len(sent) >= self.queue_size:
             waiting = self.waiting()
             while len(sent) > waiting:
-                sent.popleft()
-        return len(sent) < self._queue_size
+                self._correlated -= sent.popleft()
+        return len(sent) < self.queue_size
 
     def make_room(self) -> bool:
-        """Under `drop_oldest`: take tickets off the front until one more fits.
+        """Under `drop_oldest`: take the oldest tickets out until one more fits.
 
-        False when correlated messages, which must not be dropped, fill all that the pipe can hold.
+        Correlated messages must not be dropped: where only they wait, the pipe is made larger.
+        False when it cannot be.
         """
         while not self.has_room():
-            if self._sent[0]:
-                return self._grow()
+            if self._correlated:
+                return self._drop_uncorrelated()
             self._drop_front()
         return True
 
-    def push(self, ticket: bytes, slot: int | None, *, correlated: bool) -> None:
+    def push(self, ticket: bytearray, slot: int | None, correlated: bool) -> None:
         """Put a ticket on the edge, whose slot was already noted as held by it."""
         os.write(self._ticket_write, ticket)
-        self._sent.append(correlated)
+        self.sent.append(correlated)
+        if correlated:
+            self._correlated += 1
         self._counters[0] += 1
         if slot is not None:
             self._held.add(slot)
@@ -213,26 +224,54 @@ class SendingEdge:
             os.close(self.return_read)
             self.return_read = -1
 
+    def _note_sent(self, *, correlated: bool) -> None:
+        self.sent.append(correlated)
+        self._correlated += correlated
+
     def _drop_front(self) -> None:
         try:
             ticket = os.read(self._ticket_read, TICKET_BYTES)
         except BlockingIOError:
             return  # the receiver was faster
-        if not ticket:
-            return
-        if is_correlated(ticket):
-            # The receiver took the front one meanwhile and this is the next: it has room again.
-            os.write(self._ticket_write, ticket)
-            self._sent.append(True)
-            return
+        if ticket:
+            self._drop(ticket)
+
+    def _drop_uncorrelated(self) -> bool:
+        """Drop the oldest that may be dropped; make the pipe larger if that is not enough.
+
+        One read takes all tickets out and one write puts back those that stay, so that the receiver
+        never sees them in another order.
+        """
+        try:
+            waiting = os.read(self._ticket_read, len(self.sent) * TICKET_BYTES)
+        except BlockingIOError:
+            return True  # the receiver was faster
+        excess = len(waiting) // TICKET_BYTES - self.queue_size + 1
+        staying = []
+        self.sent.clear()
+        self._correlated = 0
+        for start in range(0, len(waiting), TICKET_BYTES):
+            ticket = waiting[start : start + TICKET_BYTES]
+            correlated = is_correlated(ticket)
+            if excess > 0 and not correlated:
+                self._drop(ticket)
+                excess -= 1
+            else:
+                staying.append(ticket)
+                self._note_sent(correlated=correlated)
+        os.write(self._ticket_write, b"".join(staying))
+        return excess <= 0 or self._grow()
+
+    def _drop(self, ticket: bytes) -> None:
+        """Count a ticket that was taken out of the pipe, and free its slot."""
         self._counters[1] += 1
         head = unpack(ticket)
-        if head.size and head.arena == self._arena.id and not head.flags & 1:
+        if head.arena == self._arena.id and not head.flags & INLINE:
             self._give_up(head.offset // PAGE_BYTES)
 
     def _grow(self) -> bool:
         """Make the pipe larger, since nothing may be dropped; False when it cannot grow."""
-        tickets = len(self._sent) + 1
+        tickets = len(self.sent) + 1
         pages = fcntl.fcntl(self._ticket_write, fcntl.F_GETPIPE_SZ) // PAGE_BYTES
         if tickets > _guaranteed(pages):
             pages = _resize(self._ticket_write, max(pages * 2, _pages_for(tickets)))
@@ -257,14 +296,15 @@ class ReceivingEdge:
 
     def try_receive(self) -> bytes | None:
         """The next ticket; None when none waits (the sender may have dropped it)."""
-        if self._returns.unsent:
-            self._returns.retry()
         try:
             ticket = os.read(self.fd, TICKET_BYTES)
         except BlockingIOError:
             return None
-        if self._backpressure:
-            self._returns.credit()
+        returns = self._returns
+        if returns.unsent:
+            returns.retry()  # wakes a sender that waits for room as a credit would
+        elif self._backpressure:
+            returns.give_back(CREDIT)
         return ticket
 
     def lease(self, arena: int, offset: int, view: ArenaView) -> Lease:

@@ -16,8 +16,6 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
-from dora.wire.ticket import CREDIT
-
 if TYPE_CHECKING:
     from dora.transport.arena import ArenaView
 
@@ -33,7 +31,8 @@ class ReturnPipe:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._unsent: deque[bytes] = deque()
+        self.unsent: deque[bytes] = deque()
+        """Records that wait for the pipe to have room."""
         _pipes.add(self)
 
     def give_back(self, record: bytes) -> None:
@@ -43,31 +42,22 @@ class ReturnPipe:
         try:
             self._write(self._fd, record)
         except BlockingIOError:
-            self._unsent.append(record)
+            self.unsent.append(record)
         except BrokenPipeError:
             # The sender and the daemon are gone: there is nobody to give back to.
-            self._unsent.clear()
+            self.unsent.clear()
 
     def retry(self) -> None:
         """Write what the full pipe did not take."""
-        while self._unsent and self._fd >= 0:
+        while self.unsent and self._fd >= 0:
             try:
-                record = self._unsent.popleft()
+                record = self.unsent.popleft()
             except IndexError:
                 return
-            before = len(self._unsent)
+            before = len(self.unsent)
             self.give_back(record)
-            if len(self._unsent) > before:
+            if len(self.unsent) > before:
                 return
-
-    def credit(self) -> None:
-        """Tell a sender that waits for room that one ticket was read."""
-        self.give_back(CREDIT)
-
-    @property
-    def unsent(self) -> bool:
-        """Whether records wait for the pipe to have room."""
-        return bool(self._unsent)
 
     def disown(self) -> None:
         """In a forked child: release nothing from here on."""

@@ -14,19 +14,19 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dora.errors import SampleError
 from dora.transport.edge import SendingEdge, wait_for_return
 from dora.wire.ticket import (
     CORRELATED,
     PAGE_BYTES,
     SPILLED,
+    TicketWriter,
     fits_beside_slot,
-    pack_inline,
-    pack_slot,
     spill_start,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dora.transport.arena import Arena
     from dora.wire.payload import Body, Encoded
 
@@ -95,6 +95,7 @@ class Sender:
         self._arena = arena
         self._control = control
         self._lock = threading.Lock()
+        self._ticket = TicketWriter()
         self._outputs: dict[str, Output] = {}
         self._edges: dict[int, SendingEdge] = {}
 
@@ -134,8 +135,10 @@ class Sender:
         with self._lock:
             output = self._outputs[output_id]
             routes = output.routes
-            if routes and not self._all_have_room(routes):
-                routes = self._wait_for_room(output)
+            for edge in routes:
+                if len(edge.sent) >= edge.queue_size and not self._has_room(edge):
+                    routes = self._wait_for_room(output)
+                    break
             output.sequence += 1
             counters = output.counters
             counters[0] += 1
@@ -144,20 +147,20 @@ class Sender:
                 return
             flags = CORRELATED if correlated else 0
             now = time.time_ns()
-            if size <= _INLINE_LIMIT and loan is None:
-                raw = body if isinstance(body, bytes) else _materialise(body, size)
-                ticket = pack_inline(flags, output.sequence, now, header, metadata, raw)
-                if ticket is not None:
-                    for edge in routes:
-                        edge.push(ticket, None, correlated=correlated)
-                    return
-                body = raw
-            slot, flags = self._place(header, metadata, size, body, flags, loan)
-            place = (self._arena.id, slot * PAGE_BYTES, size)
-            ticket = pack_slot(flags, output.sequence, now, header, metadata, place)
-            self._arena.hold(slot, len(routes))
+            slot = None
+            if size > _INLINE_LIMIT or loan is not None:
+                slot = self._pack_slot(output, flags, now, header, metadata, size, body, loan)
+            else:
+                if callable(body):
+                    body = _materialise(body, size)
+                if not self._ticket.pack_inline(
+                    flags, output.sequence, now, header, metadata, body
+                ):
+                    slot = self._pack_slot(output, flags, now, header, metadata, size, body, None)
+            if slot is not None:
+                self._arena.hold(slot, len(routes))
             for edge in routes:
-                edge.push(ticket, slot, correlated=correlated)
+                edge.push(self._ticket.record, slot, correlated)
 
     def lend(self, size: int, base_address: int) -> Loan:
         """Lend a slot of `size` bytes whose payload the caller writes in place.
@@ -208,10 +211,18 @@ class Sender:
                 edge.close()
             self._edges.clear()
 
-    def _place(
-        self, header: bytes, metadata: bytes, size: int, body: Body, flags: int, loan: Loan | None
-    ) -> tuple[int, int]:
-        """Write the message into a slot, or take the loan's; the slot, and the ticket's flags."""
+    def _pack_slot(
+        self,
+        output: Output,
+        flags: int,
+        now: int,
+        header: bytes,
+        metadata: bytes,
+        size: int,
+        body: Body,
+        loan: Loan | None,
+    ) -> int:
+        """Write the message into a slot, or take the loan's, and pack its ticket; the slot."""
         spilled = not fits_beside_slot(header, metadata)
         spill = spill_start(size)
         prefix_bytes = len(header) + len(metadata) if spilled else 0
@@ -219,23 +230,27 @@ class Sender:
             slot = loan.slot
         else:
             slot = self._allocate(spill + prefix_bytes)
-            start = slot * PAGE_BYTES
-            target = self._arena.memory[start : start + size]
-            if loan is not None:
-                body = loan.memory[:size]
-            try:
-                if callable(body):
-                    body(target)
-                else:
-                    target[:] = body
-            except BaseException:
-                self._arena.free(slot)
-                raise
+            self._write(slot, size, body if loan is None else loan.memory[:size])
         if spilled:
             start = slot * PAGE_BYTES + spill
             self._arena.memory[start : start + prefix_bytes] = header + metadata
             flags |= SPILLED
-        return slot, flags
+        place = (self._arena.id, slot * PAGE_BYTES, size)
+        self._ticket.pack_slot(flags, output.sequence, now, header, metadata, place)
+        return slot
+
+    def _write(self, slot: int, size: int, body: Body) -> None:
+        """Write a payload into its slot; the slot is free again if that fails."""
+        start = slot * PAGE_BYTES
+        target = self._arena.memory[start : start + size]
+        try:
+            if callable(body):
+                body(target)
+            else:
+                target[:] = body
+        except BaseException:
+            self._arena.free(slot)
+            raise
 
     def _allocate(self, size: int) -> int:
         """A free slot; looks for returned ones first when none is at hand."""
@@ -249,52 +264,35 @@ class Sender:
                 edge.collect()
         return self._arena.allocate(size)
 
-    def _all_have_room(self, routes: list[SendingEdge]) -> bool:
-        for edge in routes:  # noqa: SIM110 - a generator costs twice as much here
-            if not (edge.has_room() if edge.backpressure else edge.make_room()):
-                return False
-        return True
+    @staticmethod
+    def _has_room(edge: SendingEdge) -> bool:
+        return edge.has_room() if edge.backpressure else edge.make_room()
 
     def _wait_for_room(self, output: Output) -> list[SendingEdge]:
         """Wait until every route has room; the routes to send on.
 
         The lock is given up while waiting, so all is looked at again afterwards.
         """
-        while not self._all_have_room(output.routes):
+        while True:
+            full = [edge for edge in output.routes if not self._has_room(edge)]
+            if not full:
+                return output.routes
             control = self._control
             if control is None or control.interrupted:
-                ready = []
-                for edge in output.routes:
-                    if edge.has_room():
-                        ready.append(edge)
-                    else:
-                        edge.count_unsent()
-                return ready
-            full = next(edge for edge in output.routes if not edge.has_room())
+                for edge in full:
+                    edge.count_unsent()
+                return [edge for edge in output.routes if edge not in full]
             self._lock.release()
             try:
-                wait_for_return(full, control.fileno())
+                wait_for_return(full[0], control.fileno())
                 control.pump()
             finally:
                 self._lock.acquire()
-            if full.return_read >= 0:
-                full.collect()
-        return output.routes
+            if full[0].return_read >= 0:
+                full[0].collect()
 
 
-def _materialise(body: Body, size: int) -> bytes:
-    if callable(body):
-        memory = bytearray(size)
-        body(memoryview(memory))
-        return bytes(memory)
-    return bytes(body)
-
-
-def check_unsent(loan: Loan) -> None:
-    """Refuse a loan that was sent already.
-
-    Raises:
-        SampleError: it was.
-    """
-    if loan.sent:
-        raise SampleError("Sample has already been sent")
+def _materialise(write: Callable[[memoryview], object], size: int) -> bytes:
+    memory = bytearray(size)
+    write(memoryview(memory))
+    return bytes(memory)

@@ -9,15 +9,13 @@ Elsewhere: `timestamp` and `type_info` of an event are added by the receiver (`n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from dora.errors import MetadataError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SET_BY_DORA = frozenset({"timestamp", "type_info"})
 """Keys that every received message has; what a sender puts there is not sent."""
@@ -36,11 +34,13 @@ def encode(metadata: Mapping[str, Any]) -> bytes:
     Raises:
         MetadataError: a value or key of a type that cannot be sent; the message names its path.
     """
+    if not isinstance(metadata, Mapping):
+        raise MetadataError(f"metadata is a dict of facts, not {_type_name(metadata)}")
     plain = {}
     for key, value in metadata.items():
         if key in SET_BY_DORA:
             continue
-        if type(key) is not str:
+        if not isinstance(key, str):
             raise MetadataError(f"metadata keys are text; `{key!r}` is {_type_name(key)}")
         plain[key] = value if type(value) in _PLAIN else _plain(value, key, 0)
     if not plain:

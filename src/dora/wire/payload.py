@@ -57,11 +57,14 @@ def encode(data: Any) -> Encoded:
     primitive = _primitive_headers.get(kind)
     if primitive is not None and not data.null_count:
         header, width = primitive
-        start, size = data.offset * width, len(data) * width
-        buffer = data.buffers()[1]
-        if buffer is None:
+        size = len(data) * width
+        if not size:
             return header, 0, b""
-        return header, size, _flat(memoryview(buffer).cast("B")[start : start + size], size)
+        view = memoryview(data.buffers()[1]).cast("B")
+        start = data.offset * width
+        if start or size != len(view):
+            view = view[start : start + size]
+        return header, size, view if size < _NUMPY_COPY_BYTES else _copied_by_numpy(view)
     if kind is str:
         return _encode_text(data)
     numpy = sys.modules.get("numpy")
@@ -70,10 +73,8 @@ def encode(data: Any) -> Encoded:
     return _encode_other(data)
 
 
-def _flat(view: memoryview, size: int) -> Body:
-    """`view` as a body; a large one is copied by NumPy, which lets other threads run meanwhile."""
-    if size < _NUMPY_COPY_BYTES:
-        return view
+def _copied_by_numpy(view: memoryview) -> Body:
+    """`view` as a body: a large one is copied by NumPy, which lets other threads run meanwhile."""
     import numpy as np
 
     source = np.frombuffer(view, np.uint8)
@@ -157,6 +158,10 @@ def _to_arrow(pa: Any, data: Any) -> Any:
             raise PayloadTypeError(
                 f"this {kind.__name__} holds an int of more than 64 bits: {exc}"
             ) from exc
+        except UnicodeEncodeError as exc:
+            raise PayloadTypeError(
+                f"this {kind.__name__} holds text that is not valid Unicode: {exc}"
+            ) from exc
     if hasattr(data, "__dlpack__") and not isinstance(data, type):
         return _from_dlpack(data)
     raise PayloadTypeError(
@@ -204,8 +209,10 @@ def _conversion(data: Any) -> str:
         hint = "send `pa.array([value.as_py()], value.type)`"
     if hint is None and library == "PIL":
         hint = hints["PIL", "Image"]
-    if hint is None and isinstance(data, (tuple, set, frozenset)):
+    if hint is None and (isinstance(data, (tuple, set, frozenset)) or hasattr(data, "__next__")):
         hint = "send `list(value)`"
+    if hint is None and library in ("datetime", "decimal"):
+        hint = "send `[value]`, which arrives as an Arrow array of one element"
     if hint is None:
         hint = "send `np.asarray(value)` or `pa.array(...)`"
     return f"; {hint}"
@@ -213,6 +220,8 @@ def _conversion(data: Any) -> str:
 
 def _encode_ipc(pa: Any, array: Any) -> Encoded:
     header = b"a" + str(array.type).encode()
+    if b"dictionary" in header or b"extension" in header:
+        _check_writable(pa, array.type)
     field = pa.field("", array.type)
     try:
         batch = pa.RecordBatch.from_arrays([array], schema=pa.schema([field]))
@@ -229,6 +238,29 @@ def _encode_ipc(pa: Any, array: Any) -> Encoded:
             writer.write_batch(batch)
 
     return header, size, write
+
+
+def _check_writable(pa: Any, kind: Any) -> None:
+    """Refuse what an Arrow stream would silently flatten: it describes one of two levels only."""
+    extended = isinstance(kind, pa.BaseExtensionType)
+    inner = kind.storage_type if extended else None
+    if pa.types.is_dictionary(kind):
+        inner = kind.value_type
+    if inner is None:
+        for index in range(kind.num_fields):
+            _check_writable(pa, kind.field(index).type)
+        return
+    if extended and isinstance(inner, pa.BaseExtensionType):
+        raise PayloadTypeError(
+            f"Arrow cannot write a value of type `{kind}`, an extension of another extension "
+            "type; send `value.storage`"
+        )
+    if not extended and pa.types.is_dictionary(inner):
+        raise PayloadTypeError(
+            f"Arrow cannot write a value of type `{kind}`, a dictionary of dictionaries; send "
+            "`value.dictionary_decode()`"
+        )
+    _check_writable(pa, inner)
 
 
 def primitive_header(name: str) -> bytes:
@@ -267,12 +299,22 @@ def _describe(dtype: Any) -> Any:
         return [_describe(base), list(shape)]
     if dtype.names is not None:
         fields = [dtype.fields[name] for name in dtype.names]
-        return {
+        described = {
             "names": list(dtype.names),
             "formats": [_describe(field[0]) for field in fields],
             "offsets": [field[1] for field in fields],
             "itemsize": dtype.itemsize,
         }
+        if any(len(field) > 2 for field in fields):
+            described["titles"] = [field[2] if len(field) > 2 else None for field in fields]
+        return described
+    import numpy as np
+
+    if np.dtype(dtype.str) != dtype:
+        raise PayloadTypeError(
+            f"the dtype `{dtype}` is not NumPy's own, and another process may not know it; send "
+            "`array.astype('f4')`, or its bits, e.g. `array.view('u2')`"
+        )
     return dtype.str
 
 

@@ -28,12 +28,10 @@ DATA, CLOSE = 0, 1
 INLINE, SPILLED, CORRELATED = 1, 2, 4
 
 HEAD = struct.Struct("<BBxxIIxxxxQqIxxxxQQ")
+HEAD_BYTES = HEAD.size
 RETURN = struct.Struct("<II")
 CREDIT = RETURN.pack(0, 0xFFFFFFFF)
 """A return record that frees nothing: "one ticket read", for senders that wait for room."""
-
-_ROOM = TICKET_BYTES - HEAD.size
-_ZEROS = bytes(TICKET_BYTES)
 
 
 class Ticket(NamedTuple):
@@ -50,63 +48,94 @@ class Ticket(NamedTuple):
     size: int
 
 
-def inline_start(prefix_bytes: int) -> int:
-    """Where an inline payload starts when header and metadata take `prefix_bytes`."""
-    return (HEAD.size + prefix_bytes + 15) & ~15
-
-
 def spill_start(size: int) -> int:
     """Where spilled header and metadata start, from the slot's own start."""
     return (size + 15) & ~15
 
 
-def pack_inline(
-    flags: int, sequence: int, time_ns: int, header: bytes, metadata: bytes, payload: bytes
-) -> bytes | None:
-    """A ticket that holds the whole message; None when it does not fit."""
-    prefix = len(header) + len(metadata)
-    start = (HEAD.size + prefix + 15) & ~15
-    end = start + len(payload)
-    if end > TICKET_BYTES:
-        return None
-    head = HEAD.pack(
-        DATA, flags | INLINE, len(header), len(metadata), sequence, time_ns, 0, 0, len(payload)
-    )
-    return b"".join(
-        (head, header, metadata, _ZEROS[: start - HEAD.size - prefix], payload, _ZEROS[end:])
-    )
+class TicketWriter:
+    """Packs tickets, one after the other, into the same 512 bytes.
+
+    What lies behind a ticket's own bytes is left over from earlier ones and means nothing.
+    """
+
+    def __init__(self) -> None:
+        self.record = bytearray(TICKET_BYTES)
+        """The ticket packed last."""
+        self._view = memoryview(self.record)
+
+    def pack_inline(
+        self,
+        flags: int,
+        sequence: int,
+        time_ns: int,
+        header: bytes,
+        metadata: bytes,
+        payload: bytes | memoryview,
+    ) -> bool:
+        """Pack a ticket that holds the whole message; False when it does not fit.
+
+        Args:
+            flags: CORRELATED or 0.
+            sequence: Running number of the message on its output.
+            time_ns: Send time, ns since the epoch.
+            header: Type header.
+            metadata: Encoded metadata.
+            payload: The payload, flat, format `B`.
+        """
+        header_bytes, metadata_bytes, size = len(header), len(metadata), len(payload)
+        prefix_end = HEAD_BYTES + header_bytes + metadata_bytes
+        start = (prefix_end + 15) & ~15
+        if start + size > TICKET_BYTES:
+            return False
+        HEAD.pack_into(
+            self.record,
+            0,
+            DATA,
+            flags | INLINE,
+            header_bytes,
+            metadata_bytes,
+            sequence,
+            time_ns,
+            0,
+            0,
+            size,
+        )
+        self._view[HEAD_BYTES:prefix_end] = header + metadata
+        self._view[start : start + size] = payload
+        return True
+
+    def pack_slot(
+        self,
+        flags: int,
+        sequence: int,
+        time_ns: int,
+        header: bytes,
+        metadata: bytes,
+        place: tuple[int, int, int],
+    ) -> None:
+        """Pack a ticket for a payload that lies in a slot.
+
+        Args:
+            flags: CORRELATED or 0; SPILLED when header and metadata were written into the slot.
+            sequence: Running number of the message on its output.
+            time_ns: Send time, ns since the epoch.
+            header: Type header.
+            metadata: Encoded metadata.
+            place: Arena id, slot offset, payload bytes.
+        """
+        header_bytes, metadata_bytes = len(header), len(metadata)
+        HEAD.pack_into(
+            self.record, 0, DATA, flags, header_bytes, metadata_bytes, sequence, time_ns, *place
+        )
+        if not flags & SPILLED:
+            prefix_end = HEAD_BYTES + header_bytes + metadata_bytes
+            self._view[HEAD_BYTES:prefix_end] = header + metadata
 
 
 def fits_beside_slot(header: bytes, metadata: bytes) -> bool:
     """Whether type header and metadata of a message in a slot fit into its ticket."""
-    return len(header) + len(metadata) <= _ROOM
-
-
-def pack_slot(
-    flags: int,
-    sequence: int,
-    time_ns: int,
-    header: bytes,
-    metadata: bytes,
-    place: tuple[int, int, int],
-) -> bytes:
-    """A ticket for a payload that lies in a slot.
-
-    Args:
-        flags: CORRELATED or 0; SPILLED when header and metadata were written into the slot.
-        sequence: Running number of the message on its output.
-        time_ns: Send time, ns since the epoch.
-        header: Type header.
-        metadata: Encoded metadata.
-        place: Arena id, slot offset, payload bytes.
-    """
-    arena, offset, size = place
-    head = HEAD.pack(
-        DATA, flags, len(header), len(metadata), sequence, time_ns, arena, offset, size
-    )
-    if flags & SPILLED:
-        return head.ljust(TICKET_BYTES, b"\0")
-    return (head + header + metadata).ljust(TICKET_BYTES, b"\0")
+    return HEAD_BYTES + len(header) + len(metadata) <= TICKET_BYTES
 
 
 def pack_close() -> bytes:

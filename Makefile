@@ -1,0 +1,79 @@
+# make demo    real video through camera, processor and detector; says where the pictures are
+# make test    ruff, mypy --strict, pytest
+# make bench   this dora against dora-rs 1.1.0 on the same node files
+# make stress  the contract, property and kill tests twenty times over
+# make clean   remove what these made
+#
+# Needs Python 3.11 or newer with venv and pip, and a package registry; another Python: make PYTHON=...
+
+PYTHON ?= python3
+VENV := .venv
+RIVAL := .venv-dora-rs
+BIN := $(VENV)/bin
+PIP := -m pip install --quiet --disable-pip-version-check
+VISION := examples/vision
+STRESS_ROUNDS ?= 20
+STRESS_TESTS ?= $(wildcard tests/wire tests/transport tests/node tests/daemon)
+BENCH_ARGS ?=
+
+.PHONY: demo test assets lint bench stress clean
+.DELETE_ON_ERROR:
+
+demo: assets
+	$(BIN)/dora run $(VISION)/dataflow.yml
+
+test: lint assets
+	DORA_TEST_ASSETS=required $(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+assets: $(VENV)/.vision
+	@$(BIN)/python $(VISION)/fetch_assets.py
+
+bench: $(VENV)/.base $(RIVAL)/.base
+	$(BIN)/python bench/limits.py
+	$(BIN)/python bench/bench.py --dora dora-py=$(abspath $(VENV)) --dora dora-rs=$(abspath $(RIVAL)) \
+		--json bench/results.json $(BENCH_ARGS)
+	$(BIN)/python bench/loan.py
+	$(BIN)/python bench/table.py
+
+stress: $(VENV)/.dev
+	for round in $$(seq $(STRESS_ROUNDS)); do \
+		echo "round $$round of $(STRESS_ROUNDS)"; \
+		$(BIN)/python -m pytest -q -p no:cacheprovider $(STRESS_TESTS) || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) $(RIVAL) $(VISION)/assets $(VISION)/pictures bench/results.json bench/loan.json
+	rm -rf out examples/*/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+
+# A stamp stands for a finished installation; it is made anew when what it depends on changes.
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "dora needs Python 3.11 or newer as $(PYTHON); name another: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.base: pyproject.toml | $(VENV)/bin/python
+	@echo "installing dora into $(VENV)"
+	@$(BIN)/python $(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base pyproject.toml
+	@echo "installing the development tools into $(VENV)"
+	@$(BIN)/python $(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.vision: $(VENV)/.base $(VISION)/requirements.txt
+	@echo "installing what $(VISION) needs into $(VENV)"
+	@$(BIN)/python $(PIP) -r $(VISION)/requirements.txt
+	@touch $@
+
+$(RIVAL)/.base: | $(VENV)/bin/python
+	$(PYTHON) -m venv --clear $(RIVAL)
+	@echo "installing dora-rs 1.1.0 into $(RIVAL)"
+	@$(RIVAL)/bin/python $(PIP) dora-rs==1.1.0 dora-rs-cli==1.1.0 numpy pyarrow
+	@touch $@

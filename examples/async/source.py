@@ -1,0 +1,9 @@
+"""Sends three numbers."""
+
+import numpy as np
+
+from dora import Node
+
+node = Node()
+for number in (1, 2, 3):
+    node.send_output("numbers", np.array([number]))

@@ -1,0 +1,8 @@
+"""Prints what it receives."""
+
+from dora import Node
+
+node = Node()
+for event in node:
+    if event["type"] == "INPUT":
+        print("received", event["value"].tolist())

@@ -1,0 +1,9 @@
+"""Sends three arrays, then ends: its output closes, and so the dataflow ends by itself."""
+
+import numpy as np
+
+from dora import Node
+
+node = Node()
+for count in (1, 2, 3):
+    node.send_output("numbers", np.arange(count))

@@ -1,0 +1,332 @@
+"""The command line: statuses, messages, flags, and what a command must not import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dora.cli import build as build_module
+from dora.cli import main as main_module
+from dora.cli.main import STATUS_BUG, STATUS_INTERRUPTED, main
+from dora.cli.options import RunOptions, parse_duration, parse_env, parse_log_filter
+from dora.version import VERSION
+
+if TYPE_CHECKING:
+    from dora.descriptor.plan import Plan
+
+GOOD = "nodes:\n  - {id: camera, path: camera.py, outputs: [image]}\n"
+
+
+@pytest.fixture
+def flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("DORA_LOG_LEVEL", "DORA_LOG_FORMAT", "DORA_LOG_FILTER", "DORA_ALLOW_SHELL_NODES"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "camera.py").touch()
+    (tmp_path / "flow.yml").write_text(GOOD)
+    return Path("flow.yml")
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Plan, RunOptions]]:
+    """What `run_flow` was called with, in place of running it."""
+    import dora.cli.run
+
+    calls: list[tuple[Plan, RunOptions]] = []
+
+    def run_flow(plan: Plan, options: RunOptions) -> int:
+        calls.append((plan, options))
+        return 7
+
+    monkeypatch.setattr(dora.cli.run, "run_flow", run_flow)
+    return calls
+
+
+def modules_after(*args: str) -> set[str]:
+    """The modules that a command line leaves loaded in a fresh interpreter."""
+    code = (
+        "import sys\nfrom dora.cli.main import main\nstatus = main(sys.argv[1:])\n"
+        "print('\\n'.join(sys.modules), file=sys.stderr)\nsys.exit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+def test_version_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"dora {VERSION}\n"
+
+
+def test_help_gives_each_command_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("run", "validate", "graph", "build", "schema"):
+        assert main([command, "--help"]) == 0
+        assert f"Example: dora {command}" in capsys.readouterr().out
+
+
+def test_help_and_version_load_neither_yaml_nor_numpy_nor_the_daemon() -> None:
+    heavy = {"ruamel.yaml", "numpy", "pyarrow", "asyncio", "dora.daemon", "msgspec", "pydantic"}
+    assert not heavy & modules_after("--help")
+    assert not heavy & modules_after("--version")
+
+
+def test_validate_loads_no_node_code(flow: Path) -> None:
+    heavy = {"numpy", "pyarrow", "asyncio", "dora.node", "dora.daemon", "pydantic"}
+    assert not heavy & modules_after("validate", str(flow))
+
+
+def test_validate_counts_nodes_and_wires(flow: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flow.write_text(GOOD + "  - {id: b, path: camera.py, inputs: {x: camera/image}}\n")
+    assert main(["validate", "flow.yml"]) == 0
+    assert capsys.readouterr().out == "flow.yml: all right (2 nodes, 1 wire)\n"
+
+
+def test_one_mistake_is_one_message_on_stderr_and_status_1(
+    flow: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow.write_text("nodes:\n  - {id: a, path: camera.py, inputs: {x: b/y}}\n")
+    assert main(["validate", "flow.yml"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("[ERROR] flow.yml:2:42: input `a/x` reads from node `b`")
+    assert "Traceback" not in told.err
+
+
+def test_several_mistakes_are_counted_first(flow: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flow.write_text("nodez: 1\nfoo: 2\n")
+    assert main(["validate", "flow.yml"]) == 1
+    assert capsys.readouterr().err.startswith("[ERROR] 2 mistakes\n\nflow.yml:1:1: ")
+
+
+def test_warnings_go_to_stderr_and_do_not_fail(
+    flow: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow.write_text("nodes:\n  - {id: a, path: camera.py, startup_timeout: 3}\n")
+    assert main(["validate", "flow.yml"]) == 0
+    assert capsys.readouterr().err.startswith("WARNING flow.yml:2:30: node `a`: `startup_timeout`")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["nosuch"],
+        ["run"],
+        ["run", "flow.yml", "--nosuch"],
+        ["run", "flow.yml", "--stop-after", "soon"],
+        ["run", "flow.yml", "--env", "A"],
+        ["run", "flow.yml", "--env", "1A=x"],
+        ["run", "flow.yml", "--log-level", "loud"],
+        ["run", "flow.yml", "--log-filter", "camera"],
+        ["run", "flow.yml", "--exit-when-nodes-finish=maybe"],
+    ],
+)
+def test_wrong_usage_is_status_2(flow: Path, args: list[str]) -> None:
+    assert main(args) == 2
+
+
+def test_a_bug_of_ours_is_a_traceback_and_status_70(
+    flow: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(main_module, "_load", lambda _flow: 1 / 0)
+    assert main(["validate", "flow.yml"]) == STATUS_BUG
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_status_130(flow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_flow: Path) -> Plan:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "_load", interrupted)
+    assert main(["validate", "flow.yml"]) == STATUS_INTERRUPTED
+
+
+def test_a_reader_that_went_away_is_no_traceback(flow: Path) -> None:
+    code = (
+        "import sys, os\nfrom dora.cli.main import main\n"
+        "read, write = os.pipe(); os.close(read); os.dup2(write, 1)\nsys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "schema"], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_run_hands_plan_and_options_over_and_returns_the_status(
+    flow: Path, runs: list[tuple[Plan, RunOptions]]
+) -> None:
+    args = ["run", "flow.yml", "--stop-after", "1m30s", "--env", "A=b=$c", "--env", "D="]
+    args += ["--log-level", "WARN", "--log-format", "json", "--log-filter", "camera=debug,b=error"]
+    assert main([*args, "--debug"]) == 7
+    ((plan, options),) = runs
+    assert plan.node("camera").env == {"A": "b=$c", "D": ""}
+    assert options == RunOptions(90.0, "warn", "json", {"camera": "debug", "b": "error"})
+
+
+def test_run_takes_defaults_from_the_environment(
+    flow: Path, runs: list[tuple[Plan, RunOptions]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["run", "flow.yml"]) == 7
+    assert runs[0][1] == RunOptions(None, "stdout", "pretty", {})
+    monkeypatch.setenv("DORA_LOG_LEVEL", "error")
+    monkeypatch.setenv("DORA_LOG_FORMAT", "compact")
+    monkeypatch.setenv("DORA_LOG_FILTER", "camera=trace")
+    assert main(["run", "flow.yml"]) == 7
+    assert runs[1][1] == RunOptions(None, "error", "compact", {"camera": "trace"})
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["flow.yml"], True),
+        (["--exit-when-nodes-finish", "flow.yml"], True),
+        (["flow.yml", "--exit-when-nodes-finish=false"], False),
+        (["--exit-when-nodes-finish=true", "flow.yml"], True),
+    ],
+)
+def test_exit_when_nodes_finish_takes_a_value_only_after_an_equals_sign(
+    flow: Path, runs: list[tuple[Plan, RunOptions]], args: list[str], expected: bool
+) -> None:
+    flow.write_text("exit_when_nodes_finish: true\n" + GOOD)
+    assert main(["run", *args]) == 7
+    assert runs[0][0].exit_when_nodes_finish is expected
+
+
+def test_shell_nodes_need_the_flag_or_the_variable(
+    flow: Path, runs: list[tuple[Plan, RunOptions]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow.write_text("nodes:\n  - {id: a, path: shell, args: 'true'}\n")
+    assert main(["run", "flow.yml"]) == 1
+    assert main(["run", "flow.yml", "--allow-shell-nodes"]) == 7
+    monkeypatch.setenv("DORA_ALLOW_SHELL_NODES", "true")
+    assert main(["run", "flow.yml"]) == 7
+
+
+def test_run_builds_first_and_then_finds_what_the_build_made(
+    flow: Path, runs: list[tuple[Plan, RunOptions]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow.write_text("nodes:\n  - {id: a, path: made.py, build: touch made.py}\n")
+    assert main(["run", "flow.yml"]) == 7
+    assert runs[0][0].node("a").command is not None
+    assert "a: build: touch made.py" in capsys.readouterr().out
+    flow.write_text("nodes:\n  - {id: a, path: other.py, build: touch made.py}\n")
+    assert main(["run", "flow.yml"]) == 1
+    assert "`other.py` does not exist" in capsys.readouterr().err
+
+
+def test_build_runs_python_of_this_interpreter_with_the_nodes_variables_and_folder(
+    flow: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "import os, sys; print(sys.executable, os.getenv(chr(65)), os.getcwd())"
+    flow.write_text(
+        f"nodes:\n  - {{id: a, path: camera.py, env: {{A: x}}, build: \"python -c '{code}'\"}}\n"
+    )
+    assert main(["build", "flow.yml"]) == 0
+    assert f"a: {sys.executable} x {tmp_path}\n" in capsys.readouterr().out
+
+
+def test_a_build_that_fails_names_node_line_status_and_last_lines(
+    flow: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow.write_text(
+        "nodes:\n  - id: a\n    path: camera.py\n    build: |\n"
+        "      sh -c 'echo so it goes; exit 3'\n      touch never\n"
+    )
+    assert main(["build", "flow.yml"]) == 1
+    told = capsys.readouterr().err
+    assert (
+        "node `a`: the build command `sh -c 'echo so it goes; exit 3'` exited with status 3" in told
+    )
+    assert "so it goes" in told
+    assert not Path("never").exists()
+
+
+def test_a_build_command_that_does_not_exist_is_named(
+    flow: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow.write_text("nodes:\n  - {id: a, path: camera.py, build: no-such-command-here x}\n")
+    assert main(["build", "flow.yml"]) == 1
+    assert "cannot be run: No such file or directory: `no-such-command-here`" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "uv", "has_pip", "expected"),
+    [
+        (("pip", "install", "x"), False, True, (sys.executable, "-m", "pip", "install", "x")),
+        (("pip3", "list"), False, True, (sys.executable, "-m", "pip", "list")),
+        (
+            ("pip", "install", "x"),
+            True,
+            True,
+            ("/bin/uv", "pip", "install", "--python", sys.executable, "x"),
+        ),
+        (
+            ("pip", "install", "x"),
+            False,
+            False,
+            ("/bin/uv", "pip", "install", "--python", sys.executable, "x"),
+        ),
+        (("python3", "-V"), True, True, (sys.executable, "-V")),
+        (("make", "pip"), True, True, ("make", "pip")),
+    ],
+)
+def test_pip_and_python_mean_those_of_the_interpreter_that_runs_dora(
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    uv: bool,
+    has_pip: bool,
+    expected: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(build_module.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(build_module, "find_spec", lambda _name: object() if has_pip else None)
+    assert build_module._translate(words, uv=uv) == expected
+
+
+def test_graph_writes_a_page_here_and_says_so(
+    flow: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["graph", "flow.yml"]) == 0
+    assert capsys.readouterr().out == "wrote flow-graph.html\n"
+    assert Path("flow-graph.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_graph_mermaid_prints_text_and_writes_nothing(
+    flow: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["graph", "flow.yml", "--mermaid"]) == 0
+    assert capsys.readouterr().out.startswith("flowchart LR\n")
+    assert not Path("flow-graph.html").exists()
+
+
+def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    schema: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert schema["title"] == "dora dataflow"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("10", 10), ("0.5", 0.5), ("500ms", 0.5), ("10s", 10), ("5m", 300), ("1h30m", 5400)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1", "10x", "5m3", "1e3", "inf"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        parse_duration(text)
+
+
+def test_filters_and_variables_are_checked() -> None:
+    assert parse_log_filter("a=WARN, b=debug,") == {"a": "warn", "b": "debug"}
+    with pytest.raises(ValueError, match="did you mean `warn`"):
+        parse_log_filter("a=warning")
+    assert parse_env(("A=1", "A=2")) == {"A": "2"}
+    with pytest.raises(ValueError, match="NAME=value"):
+        parse_env(("=x",))

@@ -1,0 +1,4 @@
+from dora import Node
+
+for _event in Node():
+    pass

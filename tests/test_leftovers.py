@@ -1,0 +1,53 @@
+"""The check for what tests leave behind (in `conftest.py`) sees what it is there for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).with_name("conftest.py")
+
+CULPRITS = {
+    "a child": (
+        'subprocess.Popen(["sleep", "600"])',
+        "processes left behind",
+    ),
+    "an orphan in a session of its own": (
+        'subprocess.run("setsid --fork sleep 600", shell=True)',
+        "processes left behind",
+    ),
+    "a file": (
+        'open(f"/tmp/dora-left-{os.getpid()}", "w").close()',
+        "files left behind",
+    ),
+    "shared memory": (
+        'open(f"/dev/shm/left-{os.getpid()}", "w").close()',
+        "files left behind",
+    ),
+}
+
+
+@pytest.mark.parametrize("culprit", CULPRITS)
+def test_a_test_that_leaves_something_behind_fails(culprit: str, tmp_path: Path) -> None:
+    statement, complaint = CULPRITS[culprit]
+    check = CONFTEST.read_text().replace("DYING_S = 3.0", "DYING_S = 0.0")
+    (tmp_path / "conftest.py").write_text(check)
+    (tmp_path / "test_culprit.py").write_text(
+        f"import os, subprocess\n\ndef test_culprit():\n    {statement}\n\n"
+        "def test_innocent():\n    pass\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    for path in [*Path("/tmp").glob("dora-left-*"), *Path("/dev/shm").glob("left-*")]:
+        path.unlink()
+    assert complaint in ran.stdout, ran.stdout
+    assert "2 passed, 1 error" in ran.stdout
