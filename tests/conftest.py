@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MARK = "DORA_TEST_MARK"
 """Names the test that a process was started by."""
 
+PLACES = (("/dev/shm", "*"), ("/tmp", "dora*"))
+"""Where no test may leave a file."""
+
 DYING_S = 3.0
 """How long a process may take to be gone after its test has ended."""
 
@@ -108,7 +111,7 @@ def _command(pid: int) -> str:
 def _files() -> set[Path]:
     """This user's entries where shared memory and sockets of dataflows could lie."""
     found = set()
-    for path in [*Path("/dev/shm").glob("*"), *Path("/tmp").glob("dora*")]:
+    for path in [path for folder, name in PLACES for path in Path(folder).glob(name)]:
         try:
             if path.lstat().st_uid == os.getuid():
                 found.add(path)

@@ -161,7 +161,7 @@ class Rig:
         at = self._layout.output(0)
         self.sender.add_output("out", list(self.edges), words[at : at + 2])
         whole = np.frombuffer(self.arena.memory, np.uint8)
-        self._base_address: int = whole.__array_interface__["data"][0]
+        self.base_address: int = whole.__array_interface__["data"][0]
 
     # ---- the sender's side ----
 
@@ -171,7 +171,7 @@ class Rig:
 
     def send_loan(self, number: int, size: int) -> None:
         """Send one message out of lent memory."""
-        edge_messages.send_loan(self.sender, self._base_address, number, size)
+        edge_messages.send_loan(self.sender, self.base_address, number, size)
 
     def close_output(self) -> None:
         """End the output as a node and its daemon do: no more data, then CLOSE."""

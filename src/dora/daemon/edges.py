@@ -10,8 +10,9 @@ Elsewhere: the pipes of an edge (`daemon.wiring`), when it closes (`daemon.super
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 if TYPE_CHECKING:
     from dora.descriptor.plan import Plan
@@ -26,8 +27,7 @@ Feed = Literal["node", "stdout", "logs", "dataflow"]
 _BACKPRESSURE_LOG_QUEUE = 100
 
 
-@dataclass(frozen=True)
-class Edge:
+class Edge(msgspec.Struct, frozen=True):
     """One edge; `number` is its place in the plan's tuple of edges."""
 
     number: int

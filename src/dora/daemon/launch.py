@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from dora.daemon import limits
 from dora.daemon.edges import edges_of
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from dora.descriptor.plan import Plan
 
 
-@dataclass
-class Launched:
+class Launched(msgspec.Struct):
     """A dataflow whose processes have been started. Owned, from here on, by its server."""
 
     dataflow_id: str
@@ -34,10 +34,10 @@ class Launched:
     listener: socket.socket
     started_s: float
     """When, by the monotonic clock."""
-    processes: dict[str, NodeProcess] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, NodeProcess] = msgspec.field(default_factory=dict)
+    errors: dict[str, str] = msgspec.field(default_factory=dict)
     """Why a node could not be started."""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = msgspec.field(default_factory=list)
 
 
 def launch(plan: Plan) -> Launched:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum, auto
+
+import msgspec
 
 
 class NodeState(Enum):
@@ -28,33 +29,27 @@ class NodeState(Enum):
     ABSENT = auto()  # a dynamic node that nobody has started yet, or that has left
 
 
-@dataclass(frozen=True)
-class NodeConnected:
+class NodeConnected(msgspec.Struct, frozen=True):
     """The node registered and was let in."""
 
 
-@dataclass(frozen=True)
-class BarrierOpened:
+class BarrierOpened(msgspec.Struct, frozen=True):
     """Every gating node is there: the node may go on."""
 
 
-@dataclass(frozen=True)
-class NodeClosed:
+class NodeClosed(msgspec.Struct, frozen=True):
     """The node said goodbye, or its control socket ended."""
 
 
-@dataclass(frozen=True)
-class StopRequested:
+class StopRequested(msgspec.Struct, frozen=True):
     """The node is to end: by message if it is connected, else by signal."""
 
 
-@dataclass(frozen=True)
-class ExitedForGood:
+class ExitedForGood(msgspec.Struct, frozen=True):
     """The process ended and no new one takes its place."""
 
 
-@dataclass(frozen=True)
-class NodeLeft:
+class NodeLeft(msgspec.Struct, frozen=True):
     """A dynamic node is gone; it may come back."""
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,8 +17,7 @@ KILLED_BY_DORA = (
 )
 
 
-@dataclass(frozen=True)
-class NodeFailure:
+class NodeFailure(msgspec.Struct, frozen=True):
     """One node that failed."""
 
     node: str
@@ -45,8 +45,7 @@ class NodeFailure:
         return f"{self.cause}: {last.strip()}" if last else self.cause
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How a dataflow ended."""
 
     dataflow_id: str
@@ -55,7 +54,7 @@ class Outcome:
     duration_s: float
     failures: tuple[NodeFailure, ...] = ()
     messages: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = msgspec.field(default_factory=dict)
     """Messages dropped, by input (`node/input`); only inputs that lost any."""
 
     @property

@@ -42,7 +42,6 @@ from dora.daemon.events import (
 )
 from dora.daemon.launch import Launched, launch
 from dora.daemon.link import Link
-from dora.daemon.logfeed import LogFeed
 from dora.daemon.output import LogFolder, NodeOutput
 from dora.daemon.report import Outcome
 from dora.daemon.supervisor import Graces, Supervisor
@@ -61,6 +60,7 @@ from dora.wire.messages import (
 )
 
 if TYPE_CHECKING:
+    from dora.daemon.logfeed import LogFeed
     from dora.daemon.observer import Observer
     from dora.descriptor.plan import Plan
 
@@ -138,6 +138,8 @@ class Server:
             observer.notice("warn", warning)
         fed = [(e, wiring.pipes(e.number)) for e in self._edges if e.feed != "node"]
         if fed:
+            from dora.daemon.logfeed import LogFeed
+
             self._feed = LogFeed(*wiring.log_memory(), fed, launched.dataflow_id)
         self._drops = DropWatch(self._edges, wiring, lambda: self._feed)
         launched.listener.setblocking(False)

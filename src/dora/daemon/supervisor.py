@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import signal
 from collections import defaultdict
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, assert_never
+
+import msgspec
 
 from dora.daemon import lifecycle
 from dora.daemon.edges import edges_of
@@ -51,8 +52,7 @@ _FIRST_REMINDER_S = 2.0
 _SLOWEST_REMINDER_S = 60.0
 
 
-@dataclass(frozen=True)
-class Graces:
+class Graces(msgspec.Struct, frozen=True):
     """How long a node may take, on each rung of the ladder."""
 
     stop_s: float = 10.0

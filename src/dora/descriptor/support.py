@@ -90,12 +90,6 @@ def _check_node(index: int, node: NodeEntry, report: Report) -> None:
     for key, effect in _DEGRADED.items():
         if getattr(node, key) not in (None, {}, []):
             report.warn(f"{name}: `{key}` {_NOT_YET}: {effect}", "nodes", index, key)
-    for port, entry in node.inputs.items():
-        if not isinstance(entry, str) and entry.input_timeout is not None:
-            what = (
-                f"input `{node.id}/{port}`: `input_timeout` {_NOT_YET}: a silent input stays open"
-            )
-            report.warn(what, "nodes", index, "inputs", port, "input_timeout")
 
 
 def _check_kind(index: int, node: NodeEntry, report: Report) -> None:

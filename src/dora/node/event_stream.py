@@ -238,11 +238,13 @@ class EventStream:
                 return None
             if event["type"] == "INPUT" and not self._silent:
                 return event
-            return self._hand_out(event)
+            handed = self._hand_out(event)
+            if handed is not None:
+                return handed
         return None
 
-    def _hand_out(self, event: events.Event) -> events.Event:
-        """Note what an event means for the stream, as it is handed out."""
+    def _hand_out(self, event: events.Event) -> events.Event | None:
+        """Note what an event means for the stream; the event to hand out, if any."""
         match event["type"]:
             case "INPUT":
                 if event["id"] in self._silent:
@@ -250,19 +252,20 @@ class EventStream:
                     self._pending.appendleft(event)
                     return events.input_recovered(event["id"])
             case "INPUT_CLOSED":
-                self._closed_input(event["id"])
+                port = self._ports[event["id"]]
+                if port.closed:
+                    self._close_input(port)
+                    if port.id in self._silent:
+                        return None  # it was called closed when it timed out
             case "STOP":
                 self._ended = True
         return event
 
-    def _closed_input(self, input_id: str) -> None:
-        if input_id in self._silent:
-            return  # it only timed out
-        port = self._ports[input_id]
+    def _close_input(self, port: InputPort) -> None:
         self.unwatch(port.fd)
         if port.alarm is not None:
             self.unwatch(port.alarm.fd)
         port.close()
-        self._data_inputs.discard(input_id)
+        self._data_inputs.discard(port.id)
         if self._closes and not self._data_inputs:
             self._pending.append(events.stop("ALL_INPUTS_CLOSED"))

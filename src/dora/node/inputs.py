@@ -54,6 +54,8 @@ class InputPort:
     ) -> None:
         self.id = input_id
         self.served = 0
+        self.closed = False
+        """Whether the sender will send nothing more."""
         self.alarm = alarm
         self.fd = edge.fd
         self._edge = edge
@@ -68,6 +70,7 @@ class InputPort:
         head = HEAD.unpack_from(record)
         kind, flags, header_bytes, metadata_bytes, _, sent_ns, _, _, size = head
         if kind == CLOSE:
+            self.closed = True
             return events.input_closed(self.id)
         middle = HEAD_BYTES + header_bytes
         end = middle + metadata_bytes

@@ -103,16 +103,13 @@ class Arena:
             return cold.pop()
         if self._top + (1 << order) <= self._pages:
             return self._cut(order)
-        for larger in range(order + 1, self._pages.bit_length()):
-            for free in (self._cold.get(larger), self._warm.get(larger)):
-                if free:
-                    if free is self._warm.get(larger):
-                        self._warm_bytes -= PAGE_BYTES << larger
-                    return free.pop()
+        slot = self._try_join(order)
+        if slot is not None:
+            return slot
         raise ArenaFullError(
-            f"no room for a message of {size} bytes: receivers hold {len(self._holders)} messages "
-            f"of this node, all {self._pages * PAGE_BYTES} bytes of its shared memory; let go of "
-            "received values, or copy what must be kept"
+            f"no room for a message of {size} bytes: the {self._pages * PAGE_BYTES} bytes of this "
+            f"node's shared memory are taken by {len(self._holders)} messages that receivers hold; "
+            "let go of received values, or copy what must be kept"
         )
 
     def _cut(self, order: int) -> int:
@@ -149,19 +146,52 @@ class Arena:
         self._warm.setdefault(order, []).append(slot)
         self._warm_bytes += PAGE_BYTES << order
         if self._warm_bytes > _KEEP_WARM_BYTES:
-            self._cool()
+            self._cool(_KEEP_WARM_BYTES)
 
     @property
     def held(self) -> int:
         """How many slots somebody holds."""
         return len(self._holders)
 
-    def _cool(self) -> None:
-        """Give pages of free slots back to the system, largest first, until few enough are left."""
+    def _try_join(self, order: int) -> int | None:
+        """Cut a slot out of free ones that lie side by side; None when no row is long enough.
+
+        Comes to pass only once all of the address space was cut, into slots of other sizes.
+        """
+        self._cool(0)
+        rows: list[tuple[int, int]] = []
+        ends = {
+            slot: slot + (1 << self._order.pop(slot))
+            for cold in self._cold.values()
+            for slot in cold
+        }
+        ends[self._top] = self._pages
+        for start in sorted(ends):
+            if rows and rows[-1][1] == start:
+                rows[-1] = (rows[-1][0], ends[start])
+            else:
+                rows.append((start, ends[start]))
+        self._top = self._pages
+        self._cold.clear()
+        found = None
+        for start, end in rows:
+            if found is None and end - start >= 1 << order:
+                found = start
+                self._order[found] = order
+                start += 1 << order
+            while start < end:
+                piece = (end - start).bit_length() - 1
+                self._order[start] = piece
+                self._cold.setdefault(piece, []).append(start)
+                start += 1 << piece
+        return found
+
+    def _cool(self, keep_bytes: int) -> None:
+        """Give pages of free slots back to the system, largest first, until so few are left."""
         for order in sorted(self._warm, reverse=True):
             warm = self._warm[order]
             size = PAGE_BYTES << order
-            while warm and self._warm_bytes > _KEEP_WARM_BYTES:
+            while warm and self._warm_bytes > keep_bytes:
                 slot = warm.pop(0)
                 self._map.madvise(mmap.MADV_REMOVE, slot * PAGE_BYTES, size)
                 self._warm_bytes -= size

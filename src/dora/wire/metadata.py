@@ -9,7 +9,7 @@ Elsewhere: `timestamp` and `type_info` of an event are added by the receiver (`n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,14 @@ _EXTENSION_DATETIME = 1
 _MAX_DEPTH = 64
 _PLAIN = frozenset({bool, int, float, str, bytes, type(None)})
 
+_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (int, int),
+    (float, float),
+    (str, str.__str__),
+    (bytes, bytes),
+)
+"""Enums and NumPy's float64 and str_, which are subclasses of these, arrive as what they extend."""
+
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -34,7 +42,7 @@ def encode(metadata: Mapping[str, Any]) -> bytes:
     Raises:
         MetadataError: a value or key of a type that cannot be sent; the message names its path.
     """
-    if not isinstance(metadata, Mapping):
+    if type(metadata) is not dict and not isinstance(metadata, Mapping):
         raise MetadataError(f"metadata is a dict of facts, not {_type_name(metadata)}")
     plain = {}
     for key, value in metadata.items():
@@ -80,14 +88,15 @@ def _plain(value: Any, path: str, depth: int) -> Any:
                 raise MetadataError(
                     f"keys in metadata `{path}` are text; `{key!r}` is {_type_name(key)}"
                 )
-        return {str(key): _plain(item, f"{path}.{key}", depth + 1) for key, item in value.items()}
+        return {
+            str.__str__(key): _plain(item, f"{path}.{key}", depth + 1)
+            for key, item in value.items()
+        }
     if isinstance(value, datetime):
         return msgspec.msgpack.Ext(_EXTENSION_DATETIME, value.isoformat().encode())
-    base: Any
-    for base in (bool, int, float, str, bytes):
-        # Enums and NumPy's float64 and str_, which are subclasses, arrive as what they extend.
+    for base, convert in _BASES:
         if isinstance(value, base):
-            return base(value)
+            return convert(value)
     raise MetadataError(
         f"metadata `{path}` is {_type_name(value)}; it may be bool, int, float, str, bytes, "
         f"datetime, None, or a list or dict of these{_conversion(value)}"
