@@ -12,11 +12,12 @@ Names load on first use, so that `import dora` stays cheap.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from dora.version import VERSION as __version__
 
+TYPE_CHECKING = False  # for type checkers; importing `typing` would cost a third of `import dora`
 if TYPE_CHECKING:
+    from typing import Any
+
     from dora.errors import (
         ArenaFullError,
         DataflowFailedError,

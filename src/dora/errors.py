@@ -18,7 +18,7 @@ All of these end a command with one message and status 1, never a traceback.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 class DoraError(RuntimeError):
@@ -65,8 +65,7 @@ class DataflowFailedError(DoraError):
     """A dataflow ended and at least one of its nodes had failed."""
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A spot in a text file. Line and column count from 1."""
 
     file: str
@@ -78,8 +77,7 @@ class Place:
     """How many characters of the line are meant."""
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One mistake: what it is, where it stands, how to mend it."""
 
     what: str
@@ -103,11 +101,12 @@ class Problem:
         return "\n".join(lines)
 
 
-@dataclass
 class DescriptorError(DoraError):
     """A dataflow file has mistakes. `problems` holds all of them, in file order."""
 
-    problems: list[Problem] = field(default_factory=list)
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = problems
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)

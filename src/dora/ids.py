@@ -7,11 +7,9 @@ dora/logs/info/camera            log lines, by least level and by node
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,8 +27,7 @@ _TIMER_UNIT_NS = {"secs": 1_000_000_000, "millis": 1_000_000, "micros": 1_000, "
 _MAX_INTERVAL_NS = 2**63 - 1
 
 
-@dataclass(frozen=True)
-class OutputRef:
+class OutputRef(NamedTuple):
     """One output of one node, written `node/output`."""
 
     node: NodeId
@@ -40,8 +37,7 @@ class OutputRef:
         return f"{self.node}/{self.output}"
 
 
-@dataclass(frozen=True)
-class TimerRef:
+class TimerRef(NamedTuple):
     """A timer, written `dora/timer/<unit>/<count>` or `dora/timer/hz/<rate>`."""
 
     interval_ns: int
@@ -51,8 +47,7 @@ class TimerRef:
         return self.text
 
 
-@dataclass(frozen=True)
-class LogsRef:
+class LogsRef(NamedTuple):
     """The log lines of a dataflow: at least as severe as `level`, of one node or of all others."""
 
     level: str = "stdout"
@@ -77,6 +72,8 @@ def is_port_id(text: str) -> bool:
 
 def suggest(wrong: str, known: Iterable[str]) -> str | None:
     """The known name that `wrong` was probably meant to be."""
+    import difflib  # costs more than all else here, and is seldom needed
+
     matches = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
 

@@ -156,7 +156,7 @@ def test_a_node_that_only_reacts_to_sigterm_has_success_and_one_that_must_be_kil
 
 def test_asked_to_stop_again_it_hurries(tmp_path: Path) -> None:
     plan = pair(tmp_path, ("join", "say:ready", "await", "say:ready", "wait"), ("join", "wait"))
-    outcome, seen = run(plan, stop_at="ready", graces=replace(QUICK, stop_s=1000.0))
+    outcome, seen = run(plan, stop_at="ready", graces=Graces(1000.0, 0.3, 0.3))
     assert "Ctrl-C again" in seen.notices()
     assert outcome.ok
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import zlib
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dora.transport.sender import Sender
 from dora.wire import metadata as wire_metadata
 from dora.wire.payload import encode
+
+if TYPE_CHECKING:
+    from dora.transport.sender import Sender
 
 _SHIFTS = 4096
 

@@ -205,7 +205,8 @@ class Rig:
             "queue_size": self.queue_size,
             "backpressure": self.backpressure,
         }
-        return self._start(spec, [self._arena_fd, self._board, *sum(edges, [])])
+        descriptors = [fd for ends in edges for fd in ends]
+        return self._start(spec, [self._arena_fd, self._board, *descriptors])
 
     # ---- the receivers' side ----
 

@@ -43,7 +43,10 @@ def spaced_dtypes(draw: st.DrawFn) -> np.dtype[Any]:
     formats = draw(st.lists(scalar_dtypes, min_size=1, max_size=4))
     names = draw(
         st.lists(
-            st.text(min_size=1, max_size=5), min_size=len(formats), max_size=len(formats), unique=True
+            st.text(min_size=1, max_size=5),
+            min_size=len(formats),
+            max_size=len(formats),
+            unique=True,
         )
     )
     if draw(st.booleans()):

@@ -76,10 +76,10 @@ class Phase(Enum):
 class Supervisor:
     """The state of a dataflow whose nodes have just been spawned."""
 
-    def __init__(self, plan: Plan, graces: Graces = Graces()) -> None:
+    def __init__(self, plan: Plan, graces: Graces | None = None) -> None:
         self.phase = Phase.STARTING
         self.failures: list[NodeFailure] = []
-        self._graces = graces
+        self._graces = graces or Graces()
         self._edges = edges_of(plan)
         self._roster = Roster(plan)
         self._closed: set[int] = set()

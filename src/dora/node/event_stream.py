@@ -15,6 +15,7 @@ import select
 import threading
 import time
 from collections import deque
+from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Protocol
 
 from dora.node import events
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from dora.node.inputs import InputPort
     from dora.node.timers import Alarm, Timer
+
+_LONGEST_POLL_S = 1e6
+"""The kernel counts milliseconds in 31 bits."""
 
 
 class _Source(Protocol):
@@ -146,7 +150,7 @@ class EventStream:
 
     def wait(self, timeout_s: float | None = None) -> events.Event | None:
         """The next event; None when the stream has ended; ERROR when the time is over."""
-        if not self._lock.acquire(True, -1 if timeout_s is None else timeout_s):
+        if not self._lock.acquire(True, -1 if timeout_s is None else min(timeout_s, TIMEOUT_MAX)):
             return events.timeout(timeout_s or 0.0)
         try:
             deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -207,7 +211,9 @@ class EventStream:
             self._epoll.unregister(fd)
 
     def _poll(self, timeout_s: float | None) -> None:
-        """Wait; fill `_ready`, the least recently served last."""
+        """Wait; fill `_ready`, the least recently served last. May end too early."""
+        if timeout_s is not None and timeout_s > _LONGEST_POLL_S:
+            timeout_s = _LONGEST_POLL_S
         try:
             found = self._epoll.poll(timeout_s)
         except ValueError:

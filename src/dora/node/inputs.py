@@ -65,8 +65,11 @@ class InputPort:
     def take(self) -> events.Event | None:
         """The next event of this input; None when no ticket waits."""
         record = self._edge.try_receive()
-        if not record:  # empty when nobody is left who could write: sender and daemon are gone
-            return None if record is None else events.input_closed(self.id)
+        if record is None:
+            return None
+        if not record:  # nobody is left who could write: sender and daemon are gone
+            self.closed = True
+            return events.input_closed(self.id)
         head = HEAD.unpack_from(record)
         kind, flags, header_bytes, metadata_bytes, _, sent_ns, _, _, size = head
         if kind == CLOSE:

@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dora.errors import NodeClosedError, NodeInitError, OutputError
-from dora.ids import is_port_id, suggest
 from dora.node import logs, session
 from dora.node.samples import Lender, SampleHandler
 from dora.version import VERSION
@@ -339,6 +338,8 @@ class Node:
             self._async.wake()
 
     def _warn_undeclared(self, output_id: str) -> None:
+        from dora.ids import is_port_id, suggest
+
         if not isinstance(output_id, str) or not is_port_id(output_id):
             raise OutputError(
                 f"`{output_id}` cannot be the name of an output: letters, digits, `_`, `-`, `.` "

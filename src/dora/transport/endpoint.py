@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from pathlib import Path
 
 from dora.errors import ProtocolError
 
@@ -68,7 +67,9 @@ def running() -> list[str]:
     """Addresses of this user's daemons that listen now, in the kernel's order."""
     prefix = f"@dora-{os.getuid()}/"
     found: dict[str, None] = {}
-    for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
+    with open("/proc/net/unix") as table:
+        lines = table.read().splitlines()
+    for line in lines[1:]:
         columns = line.split(maxsplit=7)
         # Flags 00010000 is SO_ACCEPTCON: the listening socket, not one of its connections.
         if len(columns) == 8 and columns[7].startswith(prefix) and columns[3] == "00010000":

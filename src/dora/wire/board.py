@@ -18,7 +18,7 @@ sent = received + dropped + still waiting. Latency bucket `k` counts messages th
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAGIC = 0x31_64_72_61_6F_62  # "board1"
 WORD_BYTES = 8
@@ -34,8 +34,7 @@ STATE_WAITING, STATE_RUNNING, STATE_CLOSED = range(3)
 """Waiting for the start barrier; running; closed."""
 
 
-@dataclass(frozen=True)
-class BoardLayout:
+class BoardLayout(NamedTuple):
     """Where each counter of a node with so many outputs, routes and inputs stands (word index)."""
 
     outputs: int
@@ -60,8 +59,7 @@ class BoardLayout:
         return (self.input(self.inputs) * WORD_BYTES + 4095) // 4096 * 4096
 
 
-@dataclass(frozen=True)
-class InputCounters:
+class InputCounters(NamedTuple):
     """What an input has seen."""
 
     received: int

@@ -250,15 +250,10 @@ def _check_writable(pa: Any, kind: Any) -> None:
         for index in range(kind.num_fields):
             _check_writable(pa, kind.field(index).type)
         return
-    if extended and isinstance(inner, pa.BaseExtensionType):
+    if isinstance(inner, pa.BaseExtensionType) or (not extended and pa.types.is_dictionary(inner)):
+        way = "value.storage" if extended else "value.dictionary_decode()"
         raise PayloadTypeError(
-            f"Arrow cannot write a value of type `{kind}`, an extension of another extension "
-            "type; send `value.storage`"
-        )
-    if not extended and pa.types.is_dictionary(inner):
-        raise PayloadTypeError(
-            f"Arrow cannot write a value of type `{kind}`, a dictionary of dictionaries; send "
-            "`value.dictionary_decode()`"
+            f"Arrow cannot write `{kind}`, which has `{inner}` directly inside; send `{way}`"
         )
     _check_writable(pa, inner)
 
