@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         ProtocolError,
         SampleError,
     )
-    from dora.node.events import (
+    from dora.node.event_types import (
         ErrorEvent,
         Event,
         InputClosedEvent,
@@ -78,7 +78,7 @@ def __getattr__(name: str) -> Any:
     if name == "Node":
         home = "dora.node.node"
     elif name.endswith("Event"):
-        home = "dora.node.events"
+        home = "dora.node.event_types"
     else:
         home = "dora.errors"
     value = getattr(importlib.import_module(home), name)

@@ -18,7 +18,7 @@ All of these end a command with one message and status 1, never a traceback.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 
 class DoraError(RuntimeError):
@@ -65,7 +65,7 @@ class DataflowFailedError(DoraError):
     """A dataflow ended and at least one of its nodes had failed."""
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """A spot in a text file. Line and column count from 1."""
 
     file: str
@@ -77,7 +77,7 @@ class Place(NamedTuple):
     """How many characters of the line are meant."""
 
 
-class Problem(NamedTuple):
+class Problem(msgspec.Struct, frozen=True):
     """One mistake: what it is, where it stands, how to mend it."""
 
     what: str

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +29,7 @@ _TIMER_UNIT_NS = {"secs": 1_000_000_000, "millis": 1_000_000, "micros": 1_000, "
 _MAX_INTERVAL_NS = 2**63 - 1
 
 
-class OutputRef(NamedTuple):
+class OutputRef(msgspec.Struct, frozen=True):
     """One output of one node, written `node/output`."""
 
     node: NodeId
@@ -37,7 +39,7 @@ class OutputRef(NamedTuple):
         return f"{self.node}/{self.output}"
 
 
-class TimerRef(NamedTuple):
+class TimerRef(msgspec.Struct, frozen=True):
     """A timer, written `dora/timer/<unit>/<count>` or `dora/timer/hz/<rate>`."""
 
     interval_ns: int
@@ -47,7 +49,7 @@ class TimerRef(NamedTuple):
         return self.text
 
 
-class LogsRef(NamedTuple):
+class LogsRef(msgspec.Struct, frozen=True):
     """The log lines of a dataflow: at least as severe as `level`, of one node or of all others."""
 
     level: str = "stdout"

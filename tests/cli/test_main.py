@@ -71,7 +71,7 @@ def test_help_gives_each_command_an_example(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_help_and_version_load_neither_yaml_nor_numpy_nor_the_daemon() -> None:
-    heavy = {"ruamel.yaml", "numpy", "pyarrow", "asyncio", "dora.daemon", "msgspec", "pydantic"}
+    heavy = {"ruamel.yaml", "numpy", "pyarrow", "asyncio", "dora.daemon", "pydantic"}
     assert not heavy & modules_after("--help")
     assert not heavy & modules_after("--version")
 

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from dora.daemon import limits
 from dora.daemon.edges import DAEMON, edges_of

@@ -5,10 +5,10 @@ import json
 import os
 import socket
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from dora.daemon.launch import launch
 from dora.daemon.server import Server, run_dataflow

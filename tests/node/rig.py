@@ -28,7 +28,7 @@ from dora.wire.framing import Deframer, frame
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from dora.node.events import Event
+    from dora.node.event_types import Event
 
 DEADLINE_S = 20.0
 ARENA_BYTES = 1 << 32

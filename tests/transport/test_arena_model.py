@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
+
 from edge_rig import LONG
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -20,6 +21,9 @@ from dora.errors import ArenaFullError
 from dora.transport import arena as arena_module
 from dora.transport.arena import Arena, create_memory
 from dora.wire.ticket import PAGE_BYTES
+
+if TYPE_CHECKING:
+    import pytest
 
 PAGES = 48
 WATERMARK_BYTES = 6 * PAGE_BYTES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -289,6 +290,25 @@ def test_what_was_sent_just_before_the_sender_was_killed_is_delivered() -> None:
         assert [rig.board.route(number) for number in (0, 1)] == [(10, 0)] * 2
 
 
+@POLICIES
+def test_a_sender_killed_in_mid_send_leaves_whole_messages_in_order(backpressure: bool) -> None:
+    with Rig(queue_size=10, backpressure=backpressure, sends_here=False) as rig:
+        (peer,) = rig.receivers()
+        sender = rig.sending_peer()
+        sender.start("send", 0, [64, 5000, 449, 300_000] * 100_000)
+        first = peer.call("take", 50)["numbers"]
+        sender.kill()
+        rest = peer.call("take_waiting")["numbers"]
+        numbers = first + rest
+        assert numbers == sorted(set(numbers))
+        assert not backpressure or numbers == list(range(len(numbers)))
+        sent, dropped = rig.board.route(0)
+        # It may have died between putting a message on the edge, or taking one off, and counting.
+        assert len(numbers) - 1 <= sent - dropped <= len(numbers) + 1
+        assert write_close(rig.pipes[0].ticket_write)
+        assert peer.call("take") == {"numbers": [], "damaged": 0, "closed": True}
+
+
 def test_values_outlive_their_sender() -> None:
     with Rig(sends_here=False) as rig:
         (peer,) = rig.receivers()
@@ -361,3 +381,21 @@ def test_a_sender_that_starts_again_counts_what_the_killed_one_left_in_the_queue
         second.call("send", 8, [64] * 20)
         (peer,) = rig.receivers()
         assert peer.call("take_waiting")["numbers"] == list(range(20, 28))
+
+
+def test_closing_frees_a_sender_that_waits_and_nothing_is_written_to_its_old_descriptors() -> None:
+    with Rig(queue_size=2, backpressure=True) as rig:
+        rig.send(0)
+        rig.send(1)
+        third = threading.Thread(target=rig.send, args=(2,))
+        third.start()
+        assert rig.control.waiting.wait(DEADLINE_S)
+        rig.sender.close()
+        pipes = [os.pipe() for _ in range(16)]  # takes every number that is free now
+        third.join(DEADLINE_S)
+        assert not third.is_alive()
+        for read, write in pipes:
+            os.close(write)
+            assert os.read(read, 1024) == b""
+            os.close(read)
+        assert rig.port().take() is not None

@@ -7,7 +7,8 @@ Elsewhere: the flags themselves (`cli.main`), obeying them (`cli.run`).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+import msgspec
 
 from dora.ids import LOG_LEVELS, is_node_id, suggest
 
@@ -17,15 +18,14 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
-@dataclass(frozen=True)
-class RunOptions:
+class RunOptions(msgspec.Struct, frozen=True):
     """How to run a plan and what to show of it."""
 
     stop_after_s: float | None = None
     log_level: str = "stdout"
     """Lines less severe than this are not shown; `stdout` shows everything."""
     log_format: str = "pretty"
-    log_filter: dict[str, str] = field(default_factory=dict)
+    log_filter: dict[str, str] = {}
     """Node id to level, where it differs from `log_level`."""
 
 

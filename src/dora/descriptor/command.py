@@ -13,9 +13,10 @@ import os
 import re
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from dora.descriptor.plan import Command
 from dora.descriptor.words import node_name
@@ -32,8 +33,7 @@ _PATH_VARIABLES = ("HOME", "USER", "PWD", "DORA_WORKSPACE", "CARGO_MANIFEST_DIR"
 _SHELL_WORDS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"})
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """What resolving a path depends on besides the node itself."""
 
     working_dir: Path
@@ -141,8 +141,7 @@ def _expand_path(
     return None if bad else expanded
 
 
-@dataclass(frozen=True)
-class _Resolver:
+class _Resolver(msgspec.Struct, frozen=True):
     """Finds the file that one node's `path` means."""
 
     index: int

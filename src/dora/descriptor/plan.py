@@ -6,8 +6,9 @@ are resolved, environment variables expanded, every input has its defaults. Unit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +20,7 @@ RestartPolicy = Literal["never", "on-failure", "always"]
 DEFAULT_QUEUE_SIZE = 10
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One output to one input."""
 
     sender: NodeId
@@ -32,8 +32,7 @@ class Route:
     input_timeout_s: float | None = None
 
 
-@dataclass(frozen=True)
-class LogRoute:
+class LogRoute(msgspec.Struct, frozen=True):
     """Log lines of the dataflow to one input."""
 
     logs: LogsRef
@@ -43,24 +42,21 @@ class LogRoute:
     backpressure: bool = False
 
 
-@dataclass(frozen=True)
-class TimerInput:
+class TimerInput(msgspec.Struct, frozen=True):
     """An input that ticks."""
 
     input: PortId
     interval_ns: int
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """What to execute for a node."""
 
     argv: tuple[str, ...]
     cwd: Path
 
 
-@dataclass(frozen=True)
-class Restart:
+class Restart(msgspec.Struct, frozen=True):
     """When a node that exited is started again (obeyed in a later release)."""
 
     policy: RestartPolicy = "never"
@@ -70,8 +66,7 @@ class Restart:
     window_s: float | None = None
 
 
-@dataclass(frozen=True)
-class LogSettings:
+class LogSettings(msgspec.Struct, frozen=True):
     """What becomes of a node's lines."""
 
     min_level: str | None = None
@@ -81,8 +76,7 @@ class LogSettings:
     send_logs_as: PortId | None = None
 
 
-@dataclass(frozen=True)
-class NodePlan:
+class NodePlan(msgspec.Struct, frozen=True):
     """One node."""
 
     id: NodeId
@@ -100,12 +94,11 @@ class NodePlan:
     finish_grace_s: float = 120.0
     build: tuple[tuple[str, ...], ...] = ()
     """Commands of `build:`, split into words."""
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = {}
     """What `node_config()` returns: `{"inputs": {...}, "outputs": [...]}`."""
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """A whole dataflow."""
 
     name: str

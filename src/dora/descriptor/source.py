@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
@@ -94,15 +94,14 @@ _SYNTAX: tuple[tuple[str, str, str | None], ...] = (
 )
 
 
-@dataclass
-class Source:
+class Source(msgspec.Struct):
     """A dataflow file as plain values, with the place of each."""
 
     file: str
     """As the user wrote it; messages start with it."""
     value: Any
     """Plain dicts, lists, str, int, float, bool and None."""
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = []
     _text: str = ""
     _root: Any = None
 

@@ -9,8 +9,9 @@ Elsewhere: how a source is written (`dora.ids`), what a node executes (`descript
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from dora.descriptor.model import InputEntry
 from dora.descriptor.plan import DEFAULT_QUEUE_SIZE, LogRoute, Route, TimerInput
@@ -32,13 +33,12 @@ if TYPE_CHECKING:
     from dora.ids import Source
 
 
-@dataclass
-class Wiring:
+class Wiring(msgspec.Struct):
     """What is wired to what."""
 
-    routes: list[Route] = field(default_factory=list)
-    log_routes: list[LogRoute] = field(default_factory=list)
-    timers: dict[str, list[TimerInput]] = field(default_factory=dict)
+    routes: list[Route] = []
+    log_routes: list[LogRoute] = []
+    timers: dict[str, list[TimerInput]] = {}
     """By node id."""
 
 

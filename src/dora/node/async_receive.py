@@ -12,6 +12,7 @@ from dora.node import events
 
 if TYPE_CHECKING:
     from dora.node.event_stream import EventStream
+    from dora.node.event_types import Event
 
 
 class AsyncReceiver:
@@ -22,7 +23,7 @@ class AsyncReceiver:
         self._waiting: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
         self._turns: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
 
-    async def receive(self, timeout_s: float | None) -> events.Event | None:
+    async def receive(self, timeout_s: float | None) -> Event | None:
         """The next event; None when the stream has ended; ERROR when the time is over."""
         # Always lets other tasks run once, also when messages come without a pause.
         await asyncio.sleep(0)
@@ -37,7 +38,7 @@ class AsyncReceiver:
         for future, loop in list(self._waiting.items()):
             loop.call_soon_threadsafe(_resolve, future)
 
-    async def _next(self) -> events.Event | None:
+    async def _next(self) -> Event | None:
         loop = asyncio.get_running_loop()
         while True:
             event = self._stream.try_take()

@@ -31,7 +31,8 @@ class DaemonLink:
         self._deframer = Deframer()
         self._arrived: deque[messages.DaemonMessage] = deque()
         self._descriptors: deque[int] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._closed = False
         self.gone = False
         """Whether the daemon closed the connection."""
 
@@ -43,12 +44,9 @@ class DaemonLink:
         """Send one message; a daemon that is gone is no error here, `pump` reports it."""
         data = frame(messages.encode(message))
         try:
-            self._socket.setblocking(True)
             self._socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
             self.gone = True
-        finally:
-            self._socket.setblocking(False)
 
     def wait(self) -> messages.DaemonMessage:
         """The next message; blocks until it is there.
@@ -60,19 +58,16 @@ class DaemonLink:
         while not self._arrived:
             if self.gone:
                 raise NodeInitError("the daemon closed the connection before the dataflow started")
-            self._socket.setblocking(True)
-            try:
-                self._read()
-            finally:
-                self._socket.setblocking(False)
+            self._read(0)
         return self._arrived.popleft()
 
     def pump(self) -> list[messages.DaemonMessage]:
         """All messages that are there now. Never blocks."""
         with self._lock:
-            while not self.gone:
+            while not self.gone and not self._closed:
                 try:
-                    self._read()
+                    # The socket itself stays blocking: another thread may be sending.
+                    self._read(socket.MSG_DONTWAIT)
                 except BlockingIOError:
                     break
             found = list(self._arrived)
@@ -93,14 +88,20 @@ class DaemonLink:
 
     def close(self) -> None:
         """Give up the socket and every descriptor nobody took."""
-        self._socket.close()
+        with self._lock:
+            self._closed = True
+            self._socket.close()
         while self._descriptors:
             os.close(self._descriptors.popleft())
 
-    def _read(self) -> None:
-        data, ancillary, flags, _ = self._socket.recvmsg(
-            _READ_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
-        )
+    def _read(self, flags: int) -> None:
+        try:
+            data, ancillary, flags, _ = self._socket.recvmsg(
+                _READ_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC | flags
+            )
+        except ConnectionResetError:  # it went without reading all that was sent to it
+            self.gone = True
+            return
         for level, kind, raw in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 found = array.array("i")

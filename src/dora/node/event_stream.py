@@ -23,6 +23,7 @@ from dora.node import events
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dora.node.event_types import Event
     from dora.node.inputs import InputPort
     from dora.node.timers import Alarm, Timer
 
@@ -35,7 +36,7 @@ class _Source(Protocol):
 
     served: int
 
-    def take(self) -> events.Event | None: ...
+    def take(self) -> Event | None: ...
 
 
 class _Control:
@@ -75,7 +76,7 @@ class _AlarmSource:
         self._alarm = alarm
         self._silent = silent
 
-    def take(self) -> events.Event | None:
+    def take(self) -> Event | None:
         if not self._alarm.went_off() or self._id in self._silent:
             return None
         self._silent.add(self._id)
@@ -109,7 +110,7 @@ class EventStream:
         end_without_timers: bool,
     ) -> None:
         self._lock = threading.RLock()
-        self._pending: deque[events.Event] = deque()
+        self._pending: deque[Event] = deque()
         self._ready: list[_Source] = []
         self._silent: set[str] = set()
         """Inputs that timed out and brought nothing since."""
@@ -142,13 +143,13 @@ class EventStream:
         """Whether STOP was handed out, or the stream was closed: nothing more comes."""
         return self._ended
 
-    def post(self, event: events.Event) -> None:
+    def post(self, event: Event) -> None:
         """Put an event of the daemon in; wakes a waiting thread. Any thread may call this."""
         self._pending.append(event)
         if not self._closed:
             os.eventfd_write(self._wake.fd, 1)
 
-    def wait(self, timeout_s: float | None = None) -> events.Event | None:
+    def wait(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None when the stream has ended; ERROR when the time is over."""
         if not self._lock.acquire(True, -1 if timeout_s is None else min(timeout_s, TIMEOUT_MAX)):
             return events.timeout(timeout_s or 0.0)
@@ -169,7 +170,7 @@ class EventStream:
         finally:
             self._lock.release()
 
-    def try_take(self) -> events.Event | None:
+    def try_take(self) -> Event | None:
         """The next event if there is one now; None when there is none, or the stream has ended."""
         if not self._lock.acquire(blocking=False):
             return None  # another thread waits, and will be handed whatever comes
@@ -220,14 +221,14 @@ class EventStream:
             if self._ended:  # closed by a signal handler while waiting
                 return
             raise
-        sources = self._sources
-        if len(found) == 1:
-            self._ready.append(sources[found[0][0]])
-        elif found:
-            self._ready += [sources[fd] for fd, _ in found]
+        for fd, _ in found:
+            source = self._sources.get(fd)
+            if source is not None:  # else another thread has just unwatched it
+                self._ready.append(source)
+        if len(found) > 1:
             self._ready.sort(key=_last_served, reverse=True)
 
-    def _take(self) -> events.Event | None:
+    def _take(self) -> Event | None:
         """An event that is there without waiting."""
         while not self._ended:
             if self._pending:
@@ -249,7 +250,7 @@ class EventStream:
                 return handed
         return None
 
-    def _hand_out(self, event: events.Event) -> events.Event | None:
+    def _hand_out(self, event: Event) -> Event | None:
         """Note what an event means for the stream; the event to hand out, if any."""
         match event["type"]:
             case "INPUT":

@@ -1,97 +1,21 @@
-"""The events a node is handed: plain dicts, typed so that `match event["type"]` narrows.
+"""Making the events a node is handed: plain dicts with dora-rs's keys.
 
-Keys and names are those of dora-rs. Made by `node.inputs` and `node.event_stream`.
+Their types: `node.event_types`. INPUT is made where its ticket is read (`node.inputs`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from typing import Literal
 
-
-class InputEvent(TypedDict):
-    """A message on an input, or a tick of a timer."""
-
-    kind: Literal["dora"]
-    type: Literal["INPUT"]
-    id: str
-    """The input's id."""
-    value: Any
-    """`np.ndarray` when a NumPy array was sent, else `pa.Array`; a read-only view."""
-    metadata: dict[str, Any]
-    """What the sender gave, with `timestamp` (UTC datetime of the send) and `type_info`."""
-
-
-class InputClosedEvent(TypedDict):
-    """Nothing more will come on an input (or nothing came for its `input_timeout`)."""
-
-    kind: Literal["dora"]
-    type: Literal["INPUT_CLOSED"]
-    id: str
-
-
-class InputRecoveredEvent(TypedDict):
-    """An input that was closed by its `input_timeout` brings messages again."""
-
-    kind: Literal["dora"]
-    type: Literal["INPUT_RECOVERED"]
-    id: str
-
-
-class StopEvent(TypedDict):
-    """The node is to end; the stream ends after this event."""
-
-    kind: Literal["dora"]
-    type: Literal["STOP"]
-    id: Literal["MANUAL", "ALL_INPUTS_CLOSED"]
-
-
-class ErrorEvent(TypedDict):
-    """Something went wrong, or a timeout passed; the stream goes on."""
-
-    kind: Literal["dora"]
-    type: Literal["ERROR"]
-    error: str
-
-
-class NodeFailure(TypedDict):
-    """What `NODE_FAILED` carries."""
-
-    source_node_id: str
-    error: str
-    affected_input_ids: list[str]
-
-
-class NodeFailedEvent(TypedDict):
-    """A node that feeds some of this node's inputs failed."""
-
-    kind: Literal["dora"]
-    type: Literal["NODE_FAILED"]
-    id: str
-    """The node that failed."""
-    value: NodeFailure
-
-
-class NodeRestartedEvent(TypedDict):
-    """A node that feeds some of this node's inputs was started again."""
-
-    kind: Literal["dora"]
-    type: Literal["NODE_RESTARTED"]
-    id: str
-    """The node that is back."""
-
-
-Event: TypeAlias = (
-    InputEvent
-    | InputClosedEvent
-    | InputRecoveredEvent
-    | StopEvent
-    | ErrorEvent
-    | NodeFailedEvent
-    | NodeRestartedEvent
-)
+    from dora.node.event_types import (
+        ErrorEvent,
+        InputClosedEvent,
+        InputRecoveredEvent,
+        StopEvent,
+    )
 
 
 def input_closed(input_id: str) -> InputClosedEvent:

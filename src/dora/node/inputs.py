@@ -21,6 +21,7 @@ from dora.wire.ticket import CLOSE, HEAD, HEAD_BYTES, INLINE, SPILLED, spill_sta
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dora.node.event_types import Event
     from dora.node.timers import Alarm
     from dora.transport.arena import ArenaView
     from dora.transport.edge import ReceivingEdge
@@ -62,7 +63,7 @@ class InputPort:
         self._find_arena = find_arena
         self._counters = counters
 
-    def take(self) -> events.Event | None:
+    def take(self) -> Event | None:
         """The next event of this input; None when no ticket waits."""
         record = self._edge.try_receive()
         if record is None:

@@ -9,11 +9,12 @@ are visible; `logging.basicConfig(level=logging.DEBUG)` shows DEBUG too, called 
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -114,11 +115,10 @@ def log(
 
 def _write(entry: dict[str, Any]) -> None:
     """One whole line at once, so that lines of threads and children do not mix."""
-    line = json.dumps(entry, ensure_ascii=False, default=str) + "\n"
     out = sys.stdout
     if out is None:
         return
-    out.write(line)
+    out.write(msgspec.json.encode(entry).decode() + "\n")
     out.flush()
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from dora.node.async_receive import AsyncReceiver
-    from dora.node.events import Event
+    from dora.node.event_types import Event
     from dora.transport.sender import Loan
 
 _log = logging.getLogger("dora")
@@ -185,7 +185,13 @@ class Node:
             correlated = wire_metadata.is_correlated(metadata)
         else:
             raw, correlated = b"", False
-        self._sender.send(output_id, encode(data), raw, correlated=correlated, loan=loan)
+        encoded = encode(data)
+        try:
+            self._sender.send(output_id, encoded, raw, correlated=correlated, loan=loan)
+        except NodeClosedError:  # by another thread, meanwhile
+            if self._may_send():
+                raise
+            return
         if loan is not None:
             self._lender.seal(data, loan)
 
@@ -338,6 +344,8 @@ class Node:
             self._async.wake()
 
     def _warn_undeclared(self, output_id: str) -> None:
+        if self._closed is not None and not self._may_send():
+            return  # another thread closed the node meanwhile
         from dora.ids import is_port_id, suggest
 
         if not isinstance(output_id, str) or not is_port_id(output_id):

@@ -5,11 +5,13 @@ Elsewhere: the slots themselves (`transport.sender`, `transport.arena`).
 
 from __future__ import annotations
 
+import operator
 import weakref
+from collections.abc import Iterable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from dora.errors import SampleError
+from dora.errors import PayloadTypeError, SampleError
 from dora.transport.sender import Loan
 
 if TYPE_CHECKING:
@@ -47,18 +49,26 @@ class Lender:
 
         kind = np.dtype(dtype)
         if kind.hasobject:
-            raise SampleError(f"an array of dtype `{kind}` cannot lie in shared memory")
-        wanted = (shape,) if isinstance(shape, int) else tuple(shape)
-        size = prod(wanted) * kind.itemsize
-        flat: np.ndarray[Any, Any] = np.asarray(self.lend(max(size, 1)))
-        return flat[:size].view(kind).reshape(wanted)
+            raise PayloadTypeError(
+                f"an array of dtype `{kind}` holds Python objects, which cannot lie in shared "
+                "memory; ask for a dtype of fixed size, e.g. `U20`"
+            )
+        sizes = shape if isinstance(shape, Iterable) else (shape,)
+        wanted = tuple(map(operator.index, sizes))
+        if any(size < 0 for size in wanted):
+            raise ValueError(f"the shape {wanted} has a negative dimension")
+        loan = self.lend(max(prod(wanted) * kind.itemsize, 1))
+        flat: np.ndarray[Any, Any] = np.asarray(loan)
+        array: np.ndarray[Any, Any] = np.ndarray(wanted, kind, buffer=flat)
+        loan.array = weakref.ref(array)
+        return array
 
     def loan_of(self, array: Any) -> Loan | None:
         """The unsent loan whose memory `array` is, whole and in order; None when it is none."""
         loan = _loan_below(array)
         if loan is None or loan.sent or loan.sender is not self._sender:
             return None
-        if not array.flags.c_contiguous or array.__array_interface__["data"][0] != loan.address:
+        if not array.flags.c_contiguous or array.nbytes != loan.size:
             return None
         return loan
 
@@ -67,6 +77,9 @@ class Lender:
         """The loan was sent: receivers read it now, so the sender's array becomes read-only."""
         loan.sent = True
         array.flags.writeable = False
+        lent = loan.array and loan.array()
+        if lent is not None:  # `array` may be a view of it, in another shape
+            lent.flags.writeable = False
 
 
 def _loan_below(array: Any) -> Loan | None:

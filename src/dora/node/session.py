@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dora.node.daemon_link import DaemonLink
+    from dora.node.event_types import NodeFailure
 
 _NEW_ARENA_DEADLINE_S = 5.0
 
@@ -154,7 +155,7 @@ class Session:
             case messages.ReceiverGone(edges=edges, died=died):
                 self.sender.receiver_gone(edges, died=died)
             case messages.NodeFailed(source=source, error=text, inputs=inputs):
-                failure: events.NodeFailure = {
+                failure: NodeFailure = {
                     "source_node_id": source,
                     "error": text,
                     "affected_input_ids": inputs,

@@ -17,7 +17,7 @@ from dora.node.inputs import utc_from_ns
 from dora.wire.payload import null_value
 
 if TYPE_CHECKING:
-    from dora.node import events
+    from dora.node.event_types import Event
 
 if sys.version_info >= (3, 13):
 
@@ -65,7 +65,7 @@ class Timer:
         late_ns = max(0, time.monotonic_ns() - epoch_ns)
         _set(self.fd, epoch_ns + late_ns // interval_ns * interval_ns, interval_ns)
 
-    def take(self) -> events.Event | None:
+    def take(self) -> Event | None:
         """The tick that is due; None when none is."""
         try:
             os.read(self.fd, 8)

@@ -324,8 +324,11 @@ def wait_for_return(edge: SendingEdge, control_fd: int) -> None:
     Takes no lock: the caller collects returns and looks at the edge again. Ends after 100 ms at the
     latest, since another thread may have read the daemon's word.
     """
+    return_read = edge.return_read
+    if return_read < 0:  # closed by another thread just now
+        return
     poll = select.poll()
-    poll.register(edge.return_read, select.POLLIN)
+    poll.register(return_read, select.POLLIN)
     if control_fd >= 0:
         poll.register(control_fd, select.POLLIN)
     poll.poll(100)

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dora.errors import NodeClosedError
 from dora.transport.edge import SendingEdge, wait_for_return
 from dora.wire.ticket import (
     CORRELATED,
@@ -74,6 +76,8 @@ class Loan:
         self.memory = memory
         self.address = address
         self.sent = False
+        self.array: weakref.ref[Any] | None = None
+        """What was made of it for the user, if an array."""
         self.sender = sender
         self.__array_interface__: dict[str, Any] = {
             "version": 3,
@@ -130,10 +134,13 @@ class Sender:
 
         Raises:
             ArenaFullError: receivers hold all of the arena.
+            NodeClosedError: another thread closed the output, or all, meanwhile.
         """
         header, size, body = encoded
         with self._lock:
-            output = self._outputs[output_id]
+            output = self._outputs.get(output_id)
+            if output is None:
+                raise NodeClosedError(f"`{output_id}` was closed while a message was on its way")
             routes = output.routes
             for edge in routes:
                 if len(edge.sent) >= edge.queue_size and not self._has_room(edge):
@@ -288,6 +295,8 @@ class Sender:
                 control.pump()
             finally:
                 self._lock.acquire()
+            if self._outputs.get(output.id) is not output:
+                raise NodeClosedError(f"`{output.id}` was closed while a message waited for room")
             if full[0].return_read >= 0:
                 full[0].collect()
 

@@ -18,7 +18,8 @@ sent = received + dropped + still waiting. Latency bucket `k` counts messages th
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+
+import msgspec
 
 MAGIC = 0x31_64_72_61_6F_62  # "board1"
 WORD_BYTES = 8
@@ -34,7 +35,7 @@ STATE_WAITING, STATE_RUNNING, STATE_CLOSED = range(3)
 """Waiting for the start barrier; running; closed."""
 
 
-class BoardLayout(NamedTuple):
+class BoardLayout(msgspec.Struct, frozen=True):
     """Where each counter of a node with so many outputs, routes and inputs stands (word index)."""
 
     outputs: int
@@ -59,7 +60,7 @@ class BoardLayout(NamedTuple):
         return (self.input(self.inputs) * WORD_BYTES + 4095) // 4096 * 4096
 
 
-class InputCounters(NamedTuple):
+class InputCounters(msgspec.Struct, frozen=True):
     """What an input has seen."""
 
     received: int

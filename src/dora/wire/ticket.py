@@ -19,7 +19,8 @@ Elsewhere: what the type header says (`wire.payload`), the metadata's bytes (`wi
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+
+import msgspec
 
 TICKET_BYTES = 512
 PAGE_BYTES = 4096
@@ -34,7 +35,7 @@ CREDIT = RETURN.pack(0, 0xFFFFFFFF)
 """A return record that frees nothing: "one ticket read", for senders that wait for room."""
 
 
-class Ticket(NamedTuple):
+class Ticket(msgspec.Struct, frozen=True):
     """The head of a ticket, read."""
 
     kind: int
@@ -145,7 +146,7 @@ def pack_close() -> bytes:
 
 def unpack(record: bytes) -> Ticket:
     """Read a ticket's head."""
-    return Ticket._make(HEAD.unpack_from(record))
+    return Ticket(*HEAD.unpack_from(record))
 
 
 def is_correlated(record: bytes) -> bool:
