@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,13 +100,14 @@ class Control:
     def __init__(self) -> None:
         self.interrupted = False
         self.waiting = threading.Event()
+        self.deadline_s = math.inf
 
     def fileno(self) -> int:
         self.waiting.set()
         return -1
 
     def pump(self) -> None:
-        pass
+        assert time.monotonic() < self.deadline_s, "nobody reads"
 
 
 class Rig:
@@ -167,6 +170,7 @@ class Rig:
 
     def send(self, number: int, size: int = 64, **facts: Any) -> None:
         """Send one message."""
+        self.control.deadline_s = time.monotonic() + DEADLINE_S
         edge_messages.send(self.sender, number, size, **facts)
 
     def send_loan(self, number: int, size: int) -> None:

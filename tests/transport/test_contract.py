@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from edge_rig import DEADLINE_S, LONG, Peer, Rig
+from edge_rig import DEADLINE_S, LONG, Rig
 
+from dora.errors import NodeClosedError
 from dora.transport.edge import write_close
 
 MESSAGES = 100_000
@@ -282,11 +284,8 @@ def test_what_was_sent_just_before_the_sender_was_killed_is_delivered() -> None:
         status, _ = sender.wait()
         assert status == -9
         for peer in rig.receivers():
-            assert peer.call("take", 10) == {
-                "numbers": list(range(10)),
-                "damaged": 0,
-                "closed": False,
-            }
+            got = peer.call("take", 10)
+            assert got == {"numbers": list(range(10)), "damaged": 0, "closed": False}
         assert [rig.board.route(number) for number in (0, 1)] == [(10, 0)] * 2
 
 
@@ -364,7 +363,7 @@ def test_a_receiver_that_starts_again_reads_on_where_the_killed_one_stopped() ->
             rig.send(number, 5000)
         assert first.call("take", 4)["numbers"] == [0, 1, 2, 3]
         first.kill()
-        second: Peer = rig.receiver()
+        second = rig.receiver()
         rig.send(10, 5000)
         rig.close_output()
         got = second.call("take")
@@ -387,13 +386,13 @@ def test_closing_frees_a_sender_that_waits_and_nothing_is_written_to_its_old_des
     with Rig(queue_size=2, backpressure=True) as rig:
         rig.send(0)
         rig.send(1)
-        third = threading.Thread(target=rig.send, args=(2,))
-        third.start()
-        assert rig.control.waiting.wait(DEADLINE_S)
-        rig.sender.close()
-        pipes = [os.pipe() for _ in range(16)]  # takes every number that is free now
-        third.join(DEADLINE_S)
-        assert not third.is_alive()
+        with ThreadPoolExecutor(1) as pool:
+            third = pool.submit(rig.send, 2)
+            assert rig.control.waiting.wait(DEADLINE_S)
+            rig.sender.close()
+            pipes = [os.pipe() for _ in range(16)]  # takes every number that is free now
+            with pytest.raises(NodeClosedError):
+                third.result(DEADLINE_S)
         for read, write in pipes:
             os.close(write)
             assert os.read(read, 1024) == b""

@@ -185,13 +185,11 @@ class Node:
             correlated = wire_metadata.is_correlated(metadata)
         else:
             raw, correlated = b"", False
-        encoded = encode(data)
         try:
-            self._sender.send(output_id, encoded, raw, correlated=correlated, loan=loan)
+            self._sender.send(output_id, encode(data), raw, correlated=correlated, loan=loan)
         except NodeClosedError:  # by another thread, meanwhile
             if self._may_send():
                 raise
-            return
         if loan is not None:
             self._lender.seal(data, loan)
 
@@ -366,11 +364,10 @@ class Node:
             raise NodeClosedError(f"this node cannot send: {self._closed}")
 
     def _may_send(self) -> bool:
-        """Whether a send on a closed node goes on: False at exit, where it is dropped quietly."""
-        if self._closed is _AT_EXIT:
-            return False  # a thread that still sends while the interpreter shuts down
-        self._check_open()
-        return True
+        """False at the process's exit: what a thread still sends then is dropped quietly."""
+        if self._closed is not _AT_EXIT:
+            self._check_open()
+        return self._closed is not _AT_EXIT
 
     def _refuse_fork(self) -> None:
         if self._closed is not None and self._closed.startswith(_FORKED):

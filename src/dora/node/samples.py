@@ -77,7 +77,7 @@ class Lender:
         """The loan was sent: receivers read it now, so the sender's array becomes read-only."""
         loan.sent = True
         array.flags.writeable = False
-        lent = loan.array and loan.array()
+        lent = loan.array() if loan.array is not None else None
         if lent is not None:  # `array` may be a view of it, in another shape
             lent.flags.writeable = False
 

@@ -351,7 +351,7 @@ def _make_reader(header: bytes) -> tuple[Callable[[Any], Any], str]:
         def read_primitive(buffer: Any) -> pa.Array:
             if type(buffer) is bytes:
                 buffer = as_buffer(buffer)
-            return from_buffers(arrow_type, buffer.size // width, [None, buffer], 0)
+            return from_buffers(arrow_type, buffer.size // width, [None, buffer])
 
         return read_primitive, str(arrow_type)
     if kind == b"t":
