@@ -1,6 +1,7 @@
 # make demo    real video through camera, processor and detector; says where the pictures are
 # make test    ruff, mypy --strict, pytest
 # make bench   this dora against dora-rs 1.1.0 on the same node files
+# make microbench  what encode, send, receive and decode cost (pytest-benchmark)
 # make stress  the contract, property and kill tests twenty times over
 # make clean   remove what these made
 #
@@ -16,7 +17,7 @@ STRESS_ROUNDS ?= 20
 STRESS_TESTS ?= $(wildcard tests/wire tests/transport tests/node tests/daemon)
 BENCH_ARGS ?=
 
-.PHONY: demo test assets lint bench stress clean
+.PHONY: demo test assets lint bench microbench stress clean
 .DELETE_ON_ERROR:
 
 demo: assets
@@ -39,6 +40,9 @@ bench: $(VENV)/.base $(RIVAL)/.base
 		--json bench/results.json $(BENCH_ARGS)
 	$(BIN)/python bench/loan.py
 	$(BIN)/python bench/table.py
+
+microbench: $(VENV)/.dev
+	$(BIN)/python -m pytest -q --benchmark-columns=min,median,ops --benchmark-sort=name bench/test_hot_path.py
 
 stress: $(VENV)/.dev
 	for round in $$(seq $(STRESS_ROUNDS)); do \

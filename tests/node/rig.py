@@ -120,7 +120,23 @@ class Rig:
         config = messages.NodeConfig("rig", "n", 0, "@rig")
         patch.setenv("DORA_NODE_CONFIG", messages.encode_config(config))
         patch.setattr(endpoint, "connect", lambda _address: theirs)
-        self.node = Node()
+        self._node: Node | None = Node()
+        self._closed = False
+
+    @property
+    def node(self) -> Node:
+        """The node."""
+        assert self._node is not None
+        return self._node
+
+    def forget_node(self) -> None:
+        """Let go of the node object."""
+        self._node = None
+
+    @property
+    def view_address(self) -> int:
+        """Where the node's memory is mapped for its consumers."""
+        return self._view._address
 
     def _open_output(self, name: str, queue_size: int, backpressure: bool) -> list[int]:
         pipes = open_pipes(queue_size, backpressure=backpressure)
@@ -207,8 +223,12 @@ class Rig:
         self.daemon.sendall(frame(messages.encode(message)))
 
     def close(self) -> None:
-        """End the node and give up all descriptors."""
-        self.node.close()
+        """End the node and give up all descriptors; twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._node is not None:
+            self._node.close()
         self.daemon.close()
         self._sender.close()
         for port in self.ports.values():

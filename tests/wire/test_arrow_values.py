@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dora.errors import PayloadTypeError
-from dora.wire import payload
+from dora.wire import values
 
 from .trips import trip, type_info, written
 
@@ -304,7 +304,7 @@ def test_an_extension_type_that_the_receiver_does_not_know_arrives_as_its_storag
     header, raw = written(array)
     pa.unregister_extension_type("tests.tagged")
     try:
-        got = payload.reader_of(header)[0](raw)
+        got = values.reader_of(header)[0](raw)
         assert got.type == pa.int32()
         assert got.to_pylist() == [1, 2]
     finally:

@@ -16,6 +16,7 @@ from dora.wire.ticket import (
     RETURN,
     SPILLED,
     TICKET_BYTES,
+    Ticket,
     TicketWriter,
     fits_beside_slot,
     is_correlated,
@@ -72,7 +73,7 @@ def test_a_ticket_of_a_slot_names_it_and_holds_header_and_metadata_or_says_where
     writer.pack_slot(flag, sequence, time_ns, header, metadata, (arena, offset, size))
     record = bytes(writer.record)
     head = unpack(record)
-    assert head == (
+    assert head == Ticket(
         DATA, flag, len(header), len(metadata), sequence, time_ns, arena, offset, size
     )  # fmt: skip
     if beside:

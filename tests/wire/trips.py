@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dora.wire import payload
+from dora.wire import payload, values
 
 
 def written(data: Any) -> tuple[bytes, bytes]:
@@ -25,7 +25,7 @@ def written(data: Any) -> tuple[bytes, bytes]:
 def trip(data: Any) -> Any:
     """What a receiver gets for `data`; the same from a ticket as from shared memory."""
     header, raw = written(data)
-    read, _ = payload.reader_of(header)
+    read, _ = values.reader_of(header)
     inline = read(raw)
     mapped = read(pa.py_buffer(raw) if raw else b"")
     assert type(inline) is type(mapped)
@@ -39,7 +39,7 @@ def trip(data: Any) -> Any:
 def type_info(data: Any) -> str:
     """The type that a receiver is told, as text."""
     header, _ = written(data)
-    return payload.reader_of(header)[1]
+    return values.reader_of(header)[1]
 
 
 def has_nan(array: pa.Array) -> bool:

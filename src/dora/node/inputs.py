@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from dora.node import events
 from dora.wire import metadata as wire_metadata
 from dora.wire.board import LATENCY_BUCKETS
-from dora.wire.payload import reader_of
 from dora.wire.ticket import CLOSE, HEAD, HEAD_BYTES, INLINE, SPILLED, spill_start
+from dora.wire.values import reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dora.node.inputs import utc_from_ns
-from dora.wire.payload import null_value
+from dora.wire.values import null_value
 
 if TYPE_CHECKING:
     from dora.node.event_types import Event

@@ -281,12 +281,11 @@ class Sender:
         The lock is given up while waiting, so all is looked at again afterwards.
         """
         while True:
-            full = [edge for edge in output.routes if not (edge.open and self._has_room(edge))]
+            full = [edge for edge in output.routes if not self._has_room(edge)]
             if not full:
                 return output.routes
             control = self._control
-            closed = self._outputs.get(output.id) is not output  # by another thread, meanwhile
-            if control is None or control.interrupted or closed:
+            if control is None or control.interrupted:
                 for edge in full:
                     edge.count_unsent()
                 return [edge for edge in output.routes if edge not in full]
@@ -296,6 +295,8 @@ class Sender:
                 control.pump()
             finally:
                 self._lock.acquire()
+            if self._outputs.get(output.id) is not output:
+                raise NodeClosedError(f"`{output.id}` was closed while a message waited for room")
             if full[0].return_read >= 0:
                 full[0].collect()
 
