@@ -44,7 +44,7 @@ class Loop:
         memory = create_memory("arena", DEFAULT_ARENA_BYTES)
         view = ArenaView(reopen_read_only(memory), DEFAULT_ARENA_BYTES)
         arena = Arena(memory, 1, DEFAULT_ARENA_BYTES)
-        pipes = open_pipes(10, backpressure=False)
+        pipes = open_pipes(10)
         route = layout.route(0)
         edge = SendingEdge(
             0,

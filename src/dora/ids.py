@@ -22,6 +22,9 @@ PortId = str
 RESERVED_NODE_ID = "dora"
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace", "stdout")
 """Most severe first. `stdout` is what a node prints: it passes only where everything does."""
+NODE_ID_RULE = "use letters, digits, `_`, `-` and `.`, and no `.` at the start"
+PORT_ID_RULE = "use letters, digits, `_`, `-` and `.`, and `/` between parts"
+"""How messages everywhere say what an input or output may be called."""
 
 _NODE_ID = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*")
 _PORT_ID = re.compile(r"[A-Za-z0-9_.\-]+(?:/[A-Za-z0-9_.\-]+)*")
@@ -97,19 +100,26 @@ def parse_source(text: str) -> Source:
             f"`{text}` is no source that dora offers; there are `dora/timer/millis/100`, "
             "`dora/timer/hz/30` and `dora/logs`"
         )
+    if slash and not node:
+        raise ValueError(f"`{text}` names no node; write `node/output`, e.g. `node{text}`")
     if not slash or not rest:
         raise ValueError(
             f"`{text}` names no output; write `node/output`, e.g. `{node or 'node'}/image`"
         )
     if not is_node_id(node):
-        raise ValueError(f"`{node}` in `{text}` cannot be a node id")
+        raise ValueError(f"`{node}` in `{text}` cannot be a node id; {NODE_ID_RULE}")
     if not is_port_id(rest):
-        raise ValueError(f"`{rest}` in `{text}` cannot be an output id")
+        raise ValueError(f"`{rest}` in `{text}` cannot be an output id; {PORT_ID_RULE}")
     return OutputRef(node, rest)
 
 
 def _parse_timer(text: str, arguments: str) -> TimerRef:
     unit, _, count = arguments.partition("/")
+    if not unit:
+        raise ValueError(f"`{text}` names no interval; e.g. `dora/timer/millis/100`")
+    if not count and (unit == "hz" or unit in _TIMER_UNIT_NS):
+        number = "30" if unit == "hz" else "100"
+        raise ValueError(f"`{text}` lacks its number; e.g. `dora/timer/{unit}/{number}`")
     if unit == "hz":
         try:
             rate_hz = float(count)
@@ -146,5 +156,5 @@ def _parse_logs(text: str, arguments: str) -> LogsRef:
             + (f"; did you mean `{near}`?" if near else "")
         )
     if node and not is_node_id(node):
-        raise ValueError(f"`{node}` in `{text}` cannot be a node id")
+        raise ValueError(f"`{node}` in `{text}` cannot be a node id; {NODE_ID_RULE}")
     return LogsRef(level, node or None)

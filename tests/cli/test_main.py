@@ -12,6 +12,7 @@ import pytest
 
 from dora.cli import build as build_module
 from dora.cli import main as main_module
+from dora.cli.absent import NOT_YET
 from dora.cli.main import STATUS_BUG, STATUS_INTERRUPTED, main
 from dora.cli.options import RunOptions, parse_duration, parse_env, parse_log_filter
 from dora.version import VERSION
@@ -68,6 +69,37 @@ def test_help_gives_each_command_an_example(capsys: pytest.CaptureFixture[str]) 
     for command in ("run", "validate", "graph", "build", "schema"):
         assert main([command, "--help"]) == 0
         assert f"Example: dora {command}" in capsys.readouterr().out
+
+
+def test_help_cuts_no_sentence_off(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "..." not in told.replace("COMMAND [ARGS]...", "")
+    assert "for editors to check and complete them." in told
+
+
+@pytest.mark.parametrize("command", sorted(NOT_YET))
+def test_a_command_of_dora_rs_that_is_not_there_yet_is_called_so(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "x", "--some-flag"]) == 2
+    assert f"`dora {command}` is not in this release" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("validat", "there is no command `validat`; did you mean `dora validate`?"),
+        ("topics", "there is no command `topics`; `dora topic` is not in this release"),
+        ("qqq", "there is no command `qqq`; commands: build, graph, run, schema, validate"),
+        ("my/flow.yml", "to run that dataflow: `dora run my/flow.yml`"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_answered_with_the_one_meant(
+    command: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command]) == 2
+    assert told in capsys.readouterr().err
 
 
 def test_help_and_version_load_neither_yaml_nor_numpy_nor_the_daemon() -> None:
@@ -159,11 +191,46 @@ def test_run_hands_plan_and_options_over_and_returns_the_status(
     flow: Path, runs: list[tuple[Plan, RunOptions]]
 ) -> None:
     args = ["run", "flow.yml", "--stop-after", "1m30s", "--env", "A=b=$c", "--env", "D="]
-    args += ["--log-level", "WARN", "--log-format", "json", "--log-filter", "camera=debug,b=error"]
+    args += ["--log-level", "WARN", "--log-format", "json", "--log-filter", "camera=debug"]
     assert main([*args, "--debug"]) == 7
     ((plan, options),) = runs
     assert plan.node("camera").env == {"A": "b=$c", "D": ""}
-    assert options == RunOptions(90.0, "warn", "json", {"camera": "debug", "b": "error"})
+    assert options == RunOptions(90.0, "warn", "json", {"camera": "debug"})
+
+
+def test_a_filter_for_a_node_that_is_not_there_is_a_mistake_and_nothing_is_built(
+    flow: Path, runs: list[tuple[Plan, RunOptions]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow.write_text("nodes:\n  - {id: camera, path: camera.py, build: touch built}\n")
+    assert main(["run", "flow.yml", "--log-filter", "camra=error,qqq=info"]) == 1
+    told = capsys.readouterr().err
+    assert "names node `camra`, which this dataflow does not have; did you mean `camera`?" in told
+    assert "names node `qqq`, which this dataflow does not have; nodes here: camera" in told
+    assert runs == []
+    assert not Path("built").exists()
+
+
+def test_a_filter_in_the_environment_may_name_nodes_of_other_dataflows(
+    flow: Path,
+    runs: list[tuple[Plan, RunOptions]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DORA_LOG_FILTER", "other=error")
+    assert main(["run", "flow.yml"]) == 7
+    assert "WARNING DORA_LOG_FILTER names node `other`" in capsys.readouterr().err
+    assert runs[0][1].log_filter == {"other": "error"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "near"),
+    [("--log-level", "warning", "warn"), ("--log-format", "prety", "pretty")],
+)
+def test_a_misspelt_choice_is_answered_with_the_one_meant(
+    flow: Path, flag: str, text: str, near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "flow.yml", flag, text]) == 2
+    assert f"did you mean `{near}`?" in capsys.readouterr().err
 
 
 def test_run_takes_defaults_from_the_environment(

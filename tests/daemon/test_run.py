@@ -153,10 +153,10 @@ def test_nodes_end_when_dora_run_is_killed(
     assert process.returncode == -signal.SIGKILL
 
 
-def test_a_reader_that_hangs_up_does_not_disturb_the_dataflow(
+def test_a_reader_that_hangs_up_stops_the_dataflow(
     write_flow: Callable[..., Path], tmp_path: Path
 ) -> None:
-    process = start(write_flow(ENDLESS, camera=CAMERA, plot=PLOT), "--stop-after", "2s")
+    process = start(write_flow(ENDLESS, camera=CAMERA, plot=PLOT))
     lines_until(process, "camera: INPUT")
     assert process.stdout is not None
     process.stdout.close()
@@ -167,6 +167,28 @@ def test_a_reader_that_hangs_up_does_not_disturb_the_dataflow(
     assert "2 nodes" in error
     (log,) = tmp_path.glob("out/*/log_plot.jsonl")
     assert "STOP MANUAL" in log.read_text()
+
+
+def test_a_dataflow_stopped_before_it_started_has_failed(write_flow: Callable[..., Path]) -> None:
+    flow = "nodes:\n  - {id: slow, path: slow.py}\n  - {id: quick, path: quick.py}\n"
+    slow, quick = "import time\ntime.sleep(1000)", "from dora import Node\nNode()"
+    done = run(write_flow(flow, slow=slow, quick=quick), "--stop-after", "1s")
+    assert done.returncode == 1
+    assert "It never started: `slow` had not called `Node()`" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "end", ["sys.exit(1)", "with node: raise ValueError", "os._exit(3)", "1 / 0"]
+)
+def test_consumers_are_told_of_a_failure_before_the_input_closes(
+    write_flow: Callable[..., Path], end: str
+) -> None:
+    camera = "import os, sys, time\nfrom dora import Node\nnode = Node()\n"
+    camera += "node.send_output('image', b'x')\nnode.next(timeout=1.0)\n" + end
+    plot = PLOT.replace('event["id"]', 'event["id"], event.get("value")')
+    done = run(write_flow(ENDLESS, camera=camera, plot=plot))
+    assert done.returncode == 1
+    assert done.stdout.index("NODE_FAILED camera") < done.stdout.index("INPUT_CLOSED image")
 
 
 def test_a_reader_that_does_not_read_does_not_hold_up_the_dataflow(

@@ -129,12 +129,21 @@ def test_a_command_that_cannot_run_is_a_failure_with_its_reason(tmp_path: Path) 
     assert "could not be started: `/no/such/program`: No such file" in str(outcome.failures[0])
 
 
-def test_a_node_that_ends_well_before_it_joins_does_not_hold_the_others(tmp_path: Path) -> None:
-    plan = pair(tmp_path, ("exit:0",), ("join", "receive"))
+def test_a_node_without_ports_that_ends_well_before_it_joins_does_not_hold_the_others(
+    tmp_path: Path,
+) -> None:
+    plan = plans.plan(
+        plans.node("script", "true"), plans.fake("plot", "join"), working_dir=tmp_path
+    )
     outcome, seen = run(plan)
-    assert seen.of("plot") == ["close"]
-    assert "`camera`" in seen.notices()
+    assert "`script`" in seen.notices()
     assert outcome.ok
+
+
+def test_a_wired_node_that_ends_without_joining_fails_the_start(tmp_path: Path) -> None:
+    outcome, _seen = run(pair(tmp_path, ("exit:0",), ("join", "receive")))
+    assert [failure.node for failure in outcome.failures] == ["camera"]
+    assert "without having called `Node()`" in outcome.failures[0].cause
 
 
 def test_stop_is_a_message_and_nodes_that_obey_it_have_success(tmp_path: Path) -> None:

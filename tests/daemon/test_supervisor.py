@@ -92,14 +92,23 @@ def test_a_shell_node_without_ports_does_not_hold_the_barrier() -> None:
     assert OpenBarrier(("camera",)) in supervisor.handle(Connected("camera", 0, 7))
 
 
-def test_a_node_that_ends_well_before_it_joins_counts_as_finished_with_a_warning() -> None:
-    supervisor = Supervisor(plans.pair())
+def test_a_node_without_ports_that_ends_well_before_it_joins_is_only_warned_about() -> None:
+    supervisor = Supervisor(plans.plan(plans.node("camera"), plans.node("plot")))
     supervisor.start()
     supervisor.handle(Connected("plot", 0, 7))
     instructions = supervisor.handle(exited("camera"))
     assert "never joined" in notices(instructions)[0]
-    assert without_notices(instructions) == [CloseEdges((0,)), OpenBarrier(("plot",))]
+    assert without_notices(instructions) == [OpenBarrier(("plot",))]
     assert not supervisor.failures
+
+
+def test_a_wired_node_that_ends_well_before_it_joins_fails_the_start() -> None:
+    supervisor = Supervisor(plans.pair())
+    supervisor.start()
+    supervisor.handle(Connected("plot", 0, 7))
+    supervisor.handle(exited("camera"))
+    (failure,) = supervisor.failures
+    assert failure.cause == "exited with code 0 without having called `Node()`"
 
 
 def test_a_failure_before_the_barrier_ends_the_others_and_only_it_counts() -> None:

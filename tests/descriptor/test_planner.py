@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ TOP = """
 nodes:
   - id: camera
     path: camera.py
-    outputs: [image, depth, image]
+    outputs: [image, depth]
 """
 
 
@@ -56,11 +57,11 @@ def test_a_plan_is_named_after_its_file_and_carries_the_file_as_plain_values(
     plan = plan_of(tmp_path, TOP)
     assert (plan.name, plan.working_dir, plan.warnings) == ("flow", tmp_path, ())
     assert plan.exit_when_nodes_finish is False
-    assert plan.descriptor["nodes"][0]["outputs"] == ["image", "depth", "image"]
+    assert plan.descriptor["nodes"][0]["outputs"] == ["image", "depth"]
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(plan.descriptor)) == plan.descriptor
 
 
-def test_an_output_listed_twice_is_one_output(tmp_path: Path) -> None:
+def test_the_configuration_names_outputs_in_order_of_the_alphabet(tmp_path: Path) -> None:
     camera = plan_of(tmp_path, TOP).node("camera")
     assert camera.outputs == ("image", "depth")
     assert camera.config["outputs"] == ["depth", "image"]
@@ -197,6 +198,63 @@ def test_args_are_split_into_words_without_a_shell(tmp_path: Path) -> None:
 def test_build_lines_become_words_and_comments_vanish(tmp_path: Path) -> None:
     node = node_of(tmp_path, "path: camera.py\nbuild: |\n  pip install 'a b'\n\n  # no\n  make x#1")
     assert node.build == (("pip", "install", "a b"), ("make", "x#1"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pip install numpy>=1.26 x<2",
+        "find . -name '*.o' -exec rm {} \\;",
+        "find . -exec rm {} ';'",
+        "sh -c 'make && make install > log; echo $(date) | tee `x`'",
+        'echo "a & b; $(c)"',
+        "make CFLAGS=-O2 all;x",
+        "cdrecord x",
+    ],
+)
+def test_a_build_line_that_needs_no_shell_is_left_alone(tmp_path: Path, line: str) -> None:
+    flow = f"nodes:\n  - id: n\n    path: camera.py\n    build: |\n      {line}\n"
+    assert plan_of(tmp_path, flow).node("n").build == (tuple(shlex.split(line)),)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a && b",
+        "a || b",
+        "a | b",
+        "a ; b",
+        "a; b",
+        "a &",
+        "a > b",
+        "a >b",
+        "a 2>&1",
+        "a < b",
+        "a $(b)",
+        "a `b`",
+        "cd b",
+        "export A=b",
+        "A=b c",
+        "exit",
+        "if a",
+    ],
+)
+def test_a_build_line_that_needs_a_shell_is_a_problem(tmp_path: Path, line: str) -> None:
+    flow = f"nodes:\n  - id: n\n    path: camera.py\n    build: |\n      make\n      {line}\n"
+    (problem,) = problems_of(tmp_path, flow)
+    assert problem.startswith("`build` of node `n`: no shell reads it")
+
+
+def test_a_program_is_looked_into_only_where_no_build_may_yet_change_it(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("print(1)\n")
+    flow = "nodes:\n  - {id: n, path: program, build: make}\n"
+    assert plan_of(tmp_path, flow, before_build=True).node("n").command is not None
+    assert problems_of(tmp_path, flow) == ["node `n`: `program` is not executable"]
+    program.chmod(0o755)
+    assert "a text that does not say what is to run it" in problems_of(tmp_path, flow)[0]
+    program.write_bytes(b"\x7fELF\2\1\1\0")
+    assert plan_of(tmp_path, flow).node("n").command is not None
 
 
 def test_a_file_that_a_build_may_make_is_missing_only_after_the_build(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DEADLINE_S = 40
 PRELUDE = '''
@@ -21,7 +23,7 @@ def say(*facts):
     sys.stdout.flush()
 
 '''
-_RUN = "import sys; from dora.cli.main import main; sys.argv[0] = 'dora'; main()"
+_RUN = "import sys; from dora.cli.main import main; sys.argv[0] = 'dora'; sys.exit(main())"
 
 
 class Ran:

@@ -13,8 +13,6 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from dora.node.inputs import InputPort
 from dora.node.node import Node
 from dora.transport import endpoint
@@ -27,6 +25,8 @@ from dora.wire.framing import Deframer, frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    import pytest
 
     from dora.node.event_types import Event
 
@@ -82,6 +82,7 @@ class Rig:
         self.ports: dict[str, InputPort] = {}
         self.edges: dict[str, SendingEdge] = {}
         self._closers: dict[str, int] = {}
+        self._kept: list[int] = []
         self._spare = memoryview(bytearray(4096)).cast("Q")
         for name in outputs:
             fds += self._open_output(name, queue_size, backpressure)
@@ -139,13 +140,14 @@ class Rig:
         return self._view._address
 
     def _open_output(self, name: str, queue_size: int, backpressure: bool) -> list[int]:
-        pipes = open_pipes(queue_size, backpressure=backpressure)
+        pipes = open_pipes(queue_size)
+        self._kept.append(os.dup(pipes.ticket_write))  # as the daemon does
         edge = ReceivingEdge(pipes.ticket_read, pipes.return_write, backpressure=backpressure)
         self.ports[name] = InputPort(name, edge, lambda _id: self._view, self._spare[:64])
         return [pipes.ticket_write, os.dup(pipes.ticket_read), pipes.return_read]
 
     def _open_input(self, name: str, queue_size: int) -> list[int]:
-        pipes = open_pipes(queue_size, backpressure=False)
+        pipes = open_pipes(queue_size)
         self._closers[name] = os.dup(pipes.ticket_write)
         edge = SendingEdge(
             len(self.edges),
@@ -174,7 +176,7 @@ class Rig:
     def hang_up(self, name: str) -> None:
         """Close every write end of an input without a CLOSE ticket, as when all others died."""
         os.close(self._closers.pop(name))
-        self._sender.close_output(name)
+        self.edges[name].stop()
 
     def held(self) -> int:
         """How many slots of the producers' memory somebody holds, after returns were read."""
@@ -233,7 +235,7 @@ class Rig:
         self._sender.close()
         for port in self.ports.values():
             port.close()
-        for fd in self._closers.values():
+        for fd in (*self._closers.values(), *self._kept):
             os.close(fd)
         os.close(self.node_arena_fd)
         self._view.close()

@@ -41,8 +41,7 @@ def test_an_input_event_is_a_plain_dict_with_the_keys_of_dora_rs(wire: Rigs) -> 
     assert metadata["seq"] == 5
     assert metadata["type_info"] == "uint8[2, 3]"
     assert metadata["timestamp"].tzinfo is UTC
-    assert before.replace(microsecond=before.microsecond) <= after
-    assert abs((metadata["timestamp"] - before).total_seconds()) < DEADLINE_S
+    assert before <= metadata["timestamp"] <= after
     assert set(metadata) == {"encoding", "seq", "timestamp", "type_info"}
 
 
@@ -269,15 +268,13 @@ def test_the_first_tick_comes_at_once_and_carries_an_empty_null_array(wire: Rigs
 
 
 def test_ticks_missed_while_the_node_was_busy_are_skipped(wire: Rigs) -> None:
-    rig = wire({"a": 10}, timers={"tick": 5_000_000})
+    rig = wire(timers={"tick": 100_000_000})
     assert rig.node.next(DEADLINE_S) is not None
-    busy = threading.Event()
-    busy.wait(0.1)
+    assert not threading.Event().wait(0.65)  # six ticks pass
     ticks = 0
     while (event := rig.node.try_recv()) is not None:
         assert event["type"] == "INPUT"
         ticks += 1
-        assert ticks < 20
     assert ticks in (1, 2, 3)
 
 

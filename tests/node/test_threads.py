@@ -208,7 +208,7 @@ def on_alarm(request: pytest.FixtureRequest) -> Any:
 
     def arm(call: Any) -> None:
         signal.signal(signal.SIGALRM, lambda _number, _frame: call())
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
 
     yield arm
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -257,6 +257,46 @@ def test_waiting_gives_up_the_interpreter_lock(wire: Rigs) -> None:
         assert sum(range(100_000)) > 0
         rig.stop()
         assert waiting.result(DEADLINE_S) is not None
+
+
+def test_a_signal_handler_may_send_in_the_middle_of_a_send(wire: Rigs, on_alarm: Any) -> None:
+    rig = wire(outputs=("one", "two"))
+    handled = 0
+
+    def handle() -> None:
+        nonlocal handled
+        rig.node.send_output("two", np.full(2000 if handled % 2 else 2, -handled))
+        handled += 1
+        signal.setitimer(signal.ITIMER_REAL, 0.0005)
+
+    on_alarm(handle)
+    sent = 0
+    while handled < 300:
+        rig.node.send_output("one", np.full(2000 if sent % 3 else 2, sent))
+        assert (rig.taken("one") == sent).all()
+        sent += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    last = rig.take("two")
+    while last is not None:
+        assert last["type"] == "INPUT"
+        value = int(last["value"][0])
+        last = rig.take("two")
+    assert value == 1 - handled
+    assert [rig.board.route(index)[0] for index in range(2)] == [sent, handled]
+
+
+def test_a_signal_handler_may_close_the_node_in_the_middle_of_a_send(
+    wire: Rigs, on_alarm: Any
+) -> None:
+    rig = wire(outputs=("out",))
+
+    def send_on_and_on() -> None:
+        while True:
+            rig.node.send_output("out", np.zeros(2000))
+
+    on_alarm(rig.node.close)
+    with pytest.raises(NodeClosedError):
+        send_on_and_on()
 
 
 def _in_child(check: Any) -> None:
@@ -324,6 +364,7 @@ def test_a_forked_child_reads_what_it_inherited_and_gives_nothing_back(wire: Rig
     assert rig.held() == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_fork_while_another_thread_waits_leaves_both_processes_well(wire: Rigs) -> None:
     rig = wire({"a": 10}, ("out",))
     with ThreadPoolExecutor(1) as pool:

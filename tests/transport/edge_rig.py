@@ -123,9 +123,7 @@ class Rig:
         sends_here: bool = True,
     ) -> None:
         self.queue_size, self.backpressure, self.arena_bytes = queue_size, backpressure, arena_bytes
-        self.pipes: list[EdgePipes] = [
-            open_pipes(queue_size, backpressure=backpressure) for _ in range(receivers)
-        ]
+        self.pipes: list[EdgePipes] = [open_pipes(queue_size) for _ in range(receivers)]
         assert {pipes.queue_size for pipes in self.pipes} == {max(1, queue_size)}
         self._layout = BoardLayout(1, receivers, 0)
         self._input_layout = BoardLayout(0, 0, 1)
@@ -178,10 +176,14 @@ class Rig:
         edge_messages.send_loan(self.sender, self.base_address, number, size)
 
     def close_output(self) -> None:
-        """End the output as a node and its daemon do: no more data, then CLOSE."""
-        self.sender.close_output("out")
-        for pipes in self.pipes:
-            assert write_close(pipes.ticket_write)
+        """End the output as a node and its daemon do: no more data, then CLOSE.
+
+        The sender itself stays open, so that it takes back what receivers still hold.
+        """
+        left = [edge.edge for edge in self.edges if edge.open]
+        self.sender.receiver_gone(left, died=False)
+        for number in left:
+            assert write_close(self.pipes[number].ticket_write)
 
     def held(self) -> int:
         """Slots somebody holds, after taking in what was given back."""

@@ -115,6 +115,6 @@ class ArenaMachine(RuleBasedStateMachine):
 def test_the_arena_hands_out_only_what_is_free_and_finds_all_that_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(arena_module, "_KEEP_WARM_BYTES", WATERMARK_BYTES)
-    examples = 2000 if LONG else 80
+    monkeypatch.setattr(arena_module, "KEEP_WARM_BYTES", WATERMARK_BYTES)
+    examples = 600 if LONG else 80
     run_state_machine_as_test(ArenaMachine, settings=settings(max_examples=examples, deadline=None))

@@ -99,7 +99,8 @@ def test_a_value_that_dies_last_of_all_at_interpreter_shutdown_does_so_quietly()
         late.itself = late
         sys.modules["kept"] = rig, port
     """)
-    env = os.environ | {"PYTHONPATH": os.path.dirname(__file__)}
+    path = [os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
     ended = subprocess.run(
         [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False
     )

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from dora.wire.board import (
     LATENCY_BUCKETS,
     MAGIC,
-    WORD_ACTIVITY,
     WORD_BYTES,
     WORD_CONTROL,
     WORD_MAGIC,
@@ -21,7 +20,7 @@ from dora.wire.board import (
 )
 
 layouts = st.builds(BoardLayout, st.integers(0, 9), st.integers(0, 20), st.integers(0, 9))
-HEADER = [WORD_MAGIC, WORD_PID, WORD_STATE, WORD_ACTIVITY, WORD_WORDS, WORD_CONTROL]
+HEADER = [WORD_MAGIC, WORD_PID, WORD_STATE, WORD_WORDS, WORD_CONTROL]
 
 
 def counters(layout: BoardLayout) -> list[range]:
@@ -60,9 +59,8 @@ def test_the_reader_finds_what_was_written(layout: BoardLayout) -> None:
         assert reader.route(index) == (at, at + 1)
     for index in range(layout.inputs):
         at, seen = layout.input(index), reader.input(index)
-        assert (seen.received, seen.bytes, seen.late) == (at, at + 1, at + 2)
+        assert (seen.received, seen.bytes, seen.last_ns) == (at, at + 1, at + 2)
         assert seen.latency == tuple(range(at + 3, at + 3 + LATENCY_BUCKETS))
-    assert reader.activity_ns == WORD_ACTIVITY
 
 
 def test_a_fresh_board_tells_what_it_is_and_how_large() -> None:

@@ -5,8 +5,8 @@ runs, so that `dora --help` and the way to the first node of `dora run` load not
 need.
 
 Exit status: 0 all went well; 1 a `DoraError`, told in one message; 2 wrong usage; 70 a bug of
-ours; 130 Ctrl-C. Elsewhere: what flags mean (`cli.options`), running (`cli.run`), building
-(`cli.build`).
+ours; 130 Ctrl-C. Elsewhere: what flags mean (`cli.options`), commands that are not there
+(`cli.absent`), running (`cli.run`), building (`cli.build`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from dora.cli.absent import absent_command
 from dora.cli.options import (
     LOG_FORMATS,
     RunOptions,
+    absent_nodes,
+    parse_choice,
     parse_duration,
     parse_env,
     parse_log_filter,
@@ -43,7 +46,28 @@ _T = TypeVar("_T")
 _FLOW = click.Path(path_type=Path)
 
 
-class _RunCommand(click.Command):
+class _Command(click.Command):
+    """Shows its whole first sentence in the list of commands."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        del limit
+        return super().get_short_help_str(1000)
+
+
+class _Group(click.Group):
+    """Has a word for every command that does not exist."""
+
+    command_class = _Command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0][:1] != "-" and self.get_command(ctx, args[0]) is None:
+            ctx.fail(absent_command(args[0], self.list_commands(ctx)))
+        return super().resolve_command(ctx, args)
+
+
+class _RunCommand(_Command):
     """Gives `--exit-when-nodes-finish` its optional value, which only `=` may attach."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -75,6 +99,7 @@ def _parsed(
 
 
 @click.group(
+    cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: dora run dataflow.yml",
 )
@@ -104,11 +129,12 @@ def cli() -> None:
     metavar="NAME=VALUE",
     multiple=True,
     callback=_parsed(parse_env),
-    help="Set a variable for all nodes; may be given several times.",
+    help="Set a variable in the top-level `env:`; a node's own `env:` wins. Repeatable.",
 )
 @click.option(
     "--log-level",
-    type=click.Choice(LOG_LEVELS, case_sensitive=False),
+    metavar=f"[{'|'.join(LOG_LEVELS)}]",
+    callback=_parsed(lambda text: parse_choice(text, LOG_LEVELS, "log level")),
     default="stdout",
     envvar="DORA_LOG_LEVEL",
     show_default=True,
@@ -117,7 +143,8 @@ def cli() -> None:
 )
 @click.option(
     "--log-format",
-    type=click.Choice(LOG_FORMATS, case_sensitive=False),
+    metavar=f"[{'|'.join(LOG_FORMATS)}]",
+    callback=_parsed(lambda text: parse_choice(text, LOG_FORMATS, "log format")),
     default="pretty",
     envvar="DORA_LOG_FORMAT",
     show_default=True,
@@ -177,6 +204,7 @@ def run(
         )
 
     plan = load(before_build=True)
+    _check_filter(log_filter or {}, plan)
     _warn(plan)
     if any(node.build for node in plan.nodes):
         from dora.cli.build import build_plan
@@ -295,6 +323,19 @@ def _load(flow: Path) -> Plan:
     from dora.descriptor.planner import load_plan
 
     return load_plan(flow, environ=os.environ, allow_shell=True, before_build=True)
+
+
+def _check_filter(log_filter: dict[str, str], plan: Plan) -> None:
+    """Refuse a flag that names a node which is not there; a variable may be meant for others."""
+    absent = absent_nodes(log_filter, [node.id for node in plan.nodes])
+    if not absent:
+        return
+    ctx = click.get_current_context()
+    if ctx.get_parameter_source("log_filter") is click.core.ParameterSource.ENVIRONMENT:
+        for told in absent:
+            click.echo(f"WARNING DORA_LOG_FILTER names {told}", err=True)
+        return
+    raise DoraError("\n".join(f"`--log-filter` names {told}" for told in absent))
 
 
 def _warn(plan: Plan) -> None:

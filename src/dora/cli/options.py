@@ -7,10 +7,14 @@ Elsewhere: the flags themselves (`cli.main`), obeying them (`cli.run`).
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from dora.ids import LOG_LEVELS, is_node_id, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LOG_FORMATS = ("pretty", "json", "compact")
 
@@ -44,6 +48,20 @@ def parse_duration(text: str) -> float:
     return sum(float(count) * _UNIT_S[unit] for count, unit in parts)
 
 
+def parse_choice(text: str, known: tuple[str, ...], noun: str) -> str:
+    """Read one of the `known` names, in any case.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    wanted = text.strip().lower()
+    if wanted in known:
+        return wanted
+    near = suggest(wanted, known)
+    hint = f"did you mean `{near}`? " if near else ""
+    raise ValueError(f"`{text}` is no {noun}; {hint}(there are: {', '.join(known)})")
+
+
 def parse_log_filter(text: str) -> dict[str, str]:
     """Read levels by node: `camera=debug,plot=warn`.
 
@@ -55,17 +73,25 @@ def parse_log_filter(text: str) -> dict[str, str]:
         if not part.strip():
             continue
         node, equals, level = (piece.strip() for piece in part.partition("="))
-        level = level.lower()
         if not equals or not is_node_id(node):
             raise ValueError(
                 f"`{part.strip()}` is no filter; write `node=level`, e.g. camera=debug"
             )
-        if level not in LOG_LEVELS:
-            near = suggest(level, LOG_LEVELS)
-            hint = f"did you mean `{near}`?" if near else f"levels: {', '.join(LOG_LEVELS)}"
-            raise ValueError(f"`{level}` is no log level; {hint}")
-        levels[node] = level
+        levels[node] = parse_choice(level, LOG_LEVELS, "log level")
     return levels
+
+
+def absent_nodes(log_filter: Iterable[str], node_ids: Iterable[str]) -> list[str]:
+    """A message for each node that a filter names and the dataflow does not have."""
+    known = list(node_ids)
+    told: list[str] = []
+    for node in log_filter:
+        if node not in known:
+            near = suggest(node, known)
+            there = f"nodes here: {', '.join(known)}"
+            hint = f"did you mean `{near}`? ({there})" if near else there
+            told.append(f"node `{node}`, which this dataflow does not have; {hint}")
+    return told
 
 
 def parse_env(pairs: tuple[str, ...]) -> dict[str, str]:

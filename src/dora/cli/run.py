@@ -1,8 +1,8 @@
 """`dora run`: one dataflow from launch to summary, its lines on the terminal, its signals.
 
 Lines and notices go to stdout, the report of failures and the summary to stderr. Writing never
-waits while the dataflow runs: what a slow terminal or pipe does not take is kept, up to a bound,
-and a closed one is no reason to stop.
+waits while the dataflow runs: what a slow terminal or pipe does not take is kept, up to a bound.
+When its reader is gone (`| head`), the dataflow is stopped, as by Ctrl-C.
 
 Elsewhere: the dataflow itself (`daemon.server`), how lines look (`daemon.display`), flags
 (`cli.main`).
@@ -21,6 +21,7 @@ from dora.daemon.launch import launch
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
     from types import FrameType
 
     from dora.cli.options import RunOptions
@@ -82,7 +83,7 @@ async def _serve(
         colour=colour,
         dataflow_id=launched.dataflow_id,
     )
-    screen = Screen(loop, fd, display)
+    screen = Screen(loop, fd, display, lambda: server.ask_stop("nobody reads its output any more"))
     server = Server(launched, screen, Graces())
 
     def ask_stop(number: int) -> None:
@@ -129,8 +130,15 @@ def _stdout() -> int:
 class Screen:
     """Writes lines to a descriptor, which stays the caller's, without ever blocking the loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int, display: Display) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        fd: int,
+        display: Display,
+        on_hang_up: Callable[[], None],
+    ) -> None:
         self._loop = loop
+        self._on_hang_up = on_hang_up
         self._fd = fd
         self._display = display
         self._pending: deque[memoryview] = deque()
@@ -189,10 +197,11 @@ class Screen:
         except BlockingIOError:  # somebody else made it non-blocking
             select.select([], [self._fd], [])
             return
-        except OSError:  # the reader is gone: the dataflow goes on, and its log files tell all
+        except OSError:  # the reader is gone
             self._open = False
             self._unwatch()
             self._pending.clear()
+            self._loop.call_soon(self._on_hang_up)
             return
         self._pending_bytes -= written
         if written == len(raw):

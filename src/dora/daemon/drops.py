@@ -40,10 +40,13 @@ class DropWatch:
             if dropped and number not in self._told:
                 self._told.add(number)
                 edge = self._edges[number]
+                lost = (
+                    "a message that waited for room" if edge.backpressure else "the oldest message"
+                )
                 texts.append(
                     f"input `{edge.target}` is slower than `{edge.source}`: its queue "
-                    f"(`queue_size: {edge.queue_size}`) was full and the oldest message was "
-                    "dropped; later drops are only counted"
+                    f"(`queue_size: {edge.queue_size}`) was full and {lost} was dropped; later "
+                    "drops are only counted"
                 )
         return texts
 

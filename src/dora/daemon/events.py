@@ -80,6 +80,8 @@ class StopAsked(msgspec.Struct, frozen=True):
     """The dataflow is to end; asked again, it hurries."""
 
     why: str
+    time_is_up: bool = False
+    """Nobody asked for it now: its time, given beforehand, is over."""
 
 
 class TimerFired(msgspec.Struct, frozen=True):

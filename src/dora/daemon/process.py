@@ -4,7 +4,9 @@ Nothing of a node outlives it or its daemon:
 
 * the **lifeline** is a pipe whose write end only the daemon has. Its read end, which the node
   inherits, is armed so that the kernel sends SIGKILL to the node's process group when the write end
-  closes, that is when the daemon dies, however it dies. No polling, no help from the node's code;
+  closes, that is when the daemon dies, however it dies. No polling, no help from the node's code.
+  (A program that closes every descriptor it inherited cuts its own lifeline. A node among such
+  programs still ends by itself when its control socket does.)
 * when the node exits, the rest of its process group is killed before it is reaped. (A process that
   moved to another session has left the group.)
 
@@ -65,6 +67,10 @@ class NodeProcess:
         except BaseException:
             for fd in ours:
                 os.close(fd)
+            started = getattr(self, "_process", None)
+            if started is not None:  # it runs, but could not be taken charge of
+                os.killpg(started.pid, signal.SIGKILL)
+                started.wait()
             raise
         finally:
             for fd in theirs:

@@ -56,11 +56,13 @@ class Outcome(msgspec.Struct, frozen=True):
     messages: int = 0
     dropped: dict[str, int] = msgspec.field(default_factory=dict)
     """Messages dropped, by input (`node/input`); only inputs that lost any."""
+    never_joined: tuple[str, ...] = ()
+    """Nodes that the start still waited for when the time of the dataflow was over."""
 
     @property
     def ok(self) -> bool:
-        """Whether every node had success."""
-        return not self.failures
+        """Whether the dataflow started and every node had success."""
+        return not self.failures and not self.never_joined
 
 
 def exit_text(returncode: int) -> str:
@@ -84,9 +86,13 @@ def telling_lines(stderr: tuple[str, ...]) -> tuple[str, ...]:
 
 def failure_text(outcome: Outcome) -> str:
     """What is told about a dataflow that failed."""
-    return "\n\n".join(["Dataflow failed:", *map(str, outcome.failures)]).replace(
-        "Dataflow failed:\n\n", "Dataflow failed:\n", 1
-    )
+    parts = [str(failure) for failure in outcome.failures]
+    if outcome.never_joined:
+        parts.append(
+            f"It never started: {listed(outcome.never_joined)} had not called `Node()` when it was "
+            "stopped"
+        )
+    return "Dataflow failed:\n" + "\n\n".join(parts)
 
 
 def summary_text(outcome: Outcome) -> str:

@@ -31,9 +31,10 @@ class NodeRecord:
         """Whether its control socket is up."""
         self.pid: int | None = None
         self.killed = False
-        ports = plan.inputs or plan.outputs
+        self.wired = bool(plan.inputs or plan.outputs)
+        """Whether it has a port, and so is nothing without `Node()`."""
         shell = plan.command is not None and plan.command.argv[:2] == ("sh", "-c")
-        self.gating = not self.dynamic and not (shell and not ports)
+        self.gating = not self.dynamic and not (shell and not self.wired)
 
     @property
     def state(self) -> NodeState:
@@ -91,8 +92,8 @@ class Roster:
             )
         if node.linked:
             return (
-                f"node `{node_id}` is already connected (pid {node.pid}): with multiprocessing's "
-                'spawn, guard `Node()` by `if __name__ == "__main__":`'
+                f"node `{node_id}` is already connected (pid {node.pid}): a node has one `Node()`; "
+                'with multiprocessing\'s spawn, guard it by `if __name__ == "__main__":`'
             )
         if node.dynamic:
             return None

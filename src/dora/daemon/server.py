@@ -12,13 +12,13 @@ Elsewhere: what to do (`daemon.supervisor`), how processes start (`daemon.launch
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from dora.daemon import limits
+from dora.daemon.door import Door
 from dora.daemon.drops import DropWatch
 from dora.daemon.events import (
     Admit,
@@ -41,13 +41,11 @@ from dora.daemon.events import (
     TimerFired,
 )
 from dora.daemon.launch import Launched, launch
-from dora.daemon.link import Link
 from dora.daemon.output import LogFolder, NodeOutput
 from dora.daemon.report import Outcome
 from dora.daemon.supervisor import Graces, Supervisor
 from dora.daemon.wiring import Wiring
 from dora.errors import ProtocolError
-from dora.transport import endpoint
 from dora.wire.messages import (
     PROTOCOL,
     CloseOutputs,
@@ -60,14 +58,13 @@ from dora.wire.messages import (
 )
 
 if TYPE_CHECKING:
+    from dora.daemon.link import Link
     from dora.daemon.logfeed import LogFeed
     from dora.daemon.observer import Observer
     from dora.descriptor.plan import Plan
 
-_REGISTER_WITHIN_S = 30.0
 _EXIT_FOLLOWS_WITHIN_S = 1.0
 """A socket that ends without a goodbye mostly tells of an exit, whose own event says more."""
-_ACCEPT_AT_ONCE = 64
 
 
 async def run_dataflow(plan: Plan, observer: Observer, graces: Graces | None = None) -> Outcome:
@@ -93,7 +90,7 @@ class Server:
         self._events: deque[Event] = deque()
         self._busy = False
         self._links: dict[str, Link] = {}
-        self._strangers: dict[Link, asyncio.TimerHandle] = {}
+        self._door: Door | None = None
         self._outputs: dict[str, NodeOutput] = {}
         self._plans = {node.id: node for node in self._plan.nodes}
         self._feed: LogFeed | None = None
@@ -121,7 +118,8 @@ class Server:
     def stop_after(self, seconds: float) -> None:
         """Ask the dataflow to end so long after it was launched."""
         left = self._launched.started_s + seconds - time.monotonic()
-        self._loop.call_later(max(0.0, left), self.ask_stop, f"after {seconds:g} s, as asked")
+        event = StopAsked(f"after {seconds:g} s, as asked", time_is_up=True)
+        self._loop.call_later(max(0.0, left), self._post, event)
 
     # ---- begin and end ----
 
@@ -142,8 +140,7 @@ class Server:
 
             self._feed = LogFeed(*wiring.log_memory(), fed, launched.dataflow_id)
         self._drops = DropWatch(self._edges, wiring, lambda: self._feed)
-        launched.listener.setblocking(False)
-        self._loop.add_reader(launched.listener, self._accept)
+        self._door = Door(self._loop, launched.listener, self, observer)
         self._carry_out(self._supervisor.start())
         for node, error in launched.errors.items():
             self._post(SpawnFailed(node, error))
@@ -152,11 +149,13 @@ class Server:
 
     def _end(self) -> None:
         """Leave nothing behind, however it ended."""
-        for link in [*self._links.values(), *self._strangers]:
+        for link in self._links.values():
             link.close_when_sent()
             link.close()
-        self._loop.remove_reader(self._launched.listener)
-        self._launched.listener.close()
+        if self._door is not None:
+            self._door.close()
+        else:
+            self._launched.listener.close()
         for node, process in self._launched.processes.items():
             if process.pidfd >= 0:
                 self._loop.remove_reader(process.pidfd)
@@ -175,12 +174,14 @@ class Server:
 
     def _outcome(self) -> Outcome:
         assert self._wiring is not None
+        self._tell_drops()
         boards = [board for boards in self._wiring.boards.values() for board in boards]
         return Outcome(
             dataflow_id=self._launched.dataflow_id,
             nodes=len(self._launched.processes),
             duration_s=time.monotonic() - self._launched.started_s,
             failures=tuple(self._supervisor.failures),
+            never_joined=tuple(self._supervisor.never_joined),
             messages=sum(board.messages() for board in boards) + self._drops.log_messages(),
             dropped=self._drops.totals(),
         )
@@ -216,22 +217,6 @@ class Server:
         output.drain()
         self._post(Exited(node, 0, process.pid, returncode, after_s, output.stderr.lines()))
 
-    def _accept(self) -> None:
-        for _ in range(_ACCEPT_AT_ONCE):
-            try:
-                sock, _address = self._launched.listener.accept()
-            except BlockingIOError:
-                return
-            if endpoint.peer_uid(sock) != os.getuid():
-                sock.close()
-                continue
-            link = Link(self._loop, sock, self)
-            self._strangers[link] = self._loop.call_later(_REGISTER_WITHIN_S, self._drop, link)
-
-    def _drop(self, stranger: Link) -> None:
-        if self._strangers.pop(stranger, None) is not None:
-            stranger.close()
-
     def on_frame(self, link: Link, body: bytes) -> None:
         """A node, or a client that may become one, said something."""
         try:
@@ -255,9 +240,8 @@ class Server:
 
     def on_end(self, link: Link, problem: str | None) -> None:
         """A connection is over."""
-        timer = self._strangers.pop(link, None)
-        if timer is not None:
-            timer.cancel()
+        if self._door is not None:
+            self._door.forget(link)
         if problem is not None:
             who = f"node `{link.node}`" if link.node else "a client"
             self._observer.notice("warn", f"{who} was disconnected: {problem}")
@@ -282,7 +266,8 @@ class Server:
                 boards[-1].raise_control()
 
     def _register(self, link: Link, message: Register) -> None:
-        self._strangers.pop(link).cancel()
+        assert self._door is not None
+        self._door.forget(link)
         reason = self._refusal(message)
         if reason is not None:
             link.send(Refused(reason))
@@ -390,8 +375,11 @@ class Server:
             self._feed.stop(number)
         self._wiring.lose(number)
 
-    def _watch_drops(self) -> None:
+    def _tell_drops(self) -> None:
         for text in self._drops.news():
             self._observer.notice("warn", text)
+
+    def _watch_drops(self) -> None:
+        self._tell_drops()
         if self._drops.watching:
             self._loop.call_later(1.0, self._watch_drops)

@@ -79,6 +79,8 @@ class Supervisor:
     def __init__(self, plan: Plan, graces: Graces | None = None) -> None:
         self.phase = Phase.STARTING
         self.failures: list[NodeFailure] = []
+        self.never_joined: list[str] = []
+        """Whom the start barrier still waited for when the time of the dataflow was over."""
         self._graces = graces or Graces()
         self._edges = edges_of(plan)
         self._roster = Roster(plan)
@@ -104,6 +106,8 @@ class Supervisor:
         if self.phase is Phase.ENDED:
             return []
         if isinstance(event, StopAsked):
+            if event.time_is_up and self.phase is Phase.STARTING:
+                self.never_joined = self._roster.awaited()
             return self._stop(event.why)
         if isinstance(event, TimerFired):
             return self._timer(event.timer)
@@ -173,7 +177,7 @@ class Supervisor:
             instructions += [
                 Tell(receiver, NodeRestarted(node.id))
                 for receiver in sorted({e.receiver for e in own if e.number not in over})
-                if receiver != node.id and self._roster[receiver].state is NodeState.RUNNING
+                if receiver != node.id and self._roster[receiver].linked
             ]
         if self.phase is Phase.RUNNING:
             node.life.handle(lifecycle.BarrierOpened())
@@ -207,9 +211,16 @@ class Supervisor:
         instructions += self._lose(
             (edge for edge in self._read_by(node) if edge.backpressure), died=not clean
         )
+        if not clean:
+            instructions += self._free_what_it_held(node)
         how = "left" if clean else "is gone without a goodbye"
         level = "info" if clean else "warn"
         return [*instructions, Notice(level, f"dynamic node `{node.id}` (pid {node.pid}) {how}")]
+
+    def _free_what_it_held(self, node: NodeRecord) -> list[Instruction]:
+        """A dynamic node's process is gone, but its inputs wait for the next one."""
+        edges = [edge for edge in self._read_by(node) if edge.number not in self._lost]
+        return self._tell_senders(edges, died=True, stays=True)
 
     def _spawn_failed(self, node: NodeRecord, error: str) -> list[Instruction]:
         node.life.handle(lifecycle.ExitedForGood())
@@ -224,6 +235,9 @@ class Supervisor:
         node.linked = False
         ending = self.phase in (Phase.STOPPING, Phase.ABORTING)
         verdict = exit_verdict(event.returncode, stopping=ending, killed_by_dora=node.killed)
+        absent = node.gating and not joined and not ending
+        if absent and node.wired:
+            verdict = Verdict.FAILURE  # others wait for what it will never send
         instructions: list[Instruction] = []
         if self.phase is Phase.ABORTING:
             verdict = Verdict.SUCCESS  # ended for another's sake: no failure of its own
@@ -231,6 +245,8 @@ class Supervisor:
             cause = exit_text(event.returncode)
             if verdict is Verdict.KILLED_BY_DORA:
                 cause = KILLED_BY_DORA
+            elif absent:
+                cause += " without having called `Node()`"
             failure = NodeFailure(node.id, cause, event.pid, event.after_s, event.stderr)
             self.failures.append(failure)
             told = f"node `{node.id}` (pid {event.pid}) {cause} after {event.after_s:.1f} s"
@@ -240,13 +256,12 @@ class Supervisor:
             rest = "; the other nodes go on" if others and not ending else ""
             instructions.append(Notice("error", told + rest))
             instructions += self._tell_consumers(node, failure)
-        elif node.gating and not joined and not ending:
+        elif absent:
             instructions.append(
                 Notice(
                     "warn",
                     f"node `{node.id}` (pid {event.pid}) exited with status 0 after "
-                    f"{event.after_s:.1f} s and never joined the dataflow (no `Node()`); the other "
-                    "nodes go on",
+                    f"{event.after_s:.1f} s and never joined the dataflow (no `Node()`)",
                 )
             )
         instructions += self._close(e for e in self._edges if e.sender == node.id)
@@ -280,15 +295,19 @@ class Supervisor:
         edges = list(edges)
         fresh = tuple(e.number for e in edges if e.number not in self._lost)
         self._lost.update(fresh)
+        told = [edge for edge in edges if died or edge.number in fresh]
+        instructions: list[Instruction] = [LoseEdges(fresh)] if fresh else []
+        return instructions + self._tell_senders(told, died=died)
+
+    def _tell_senders(
+        self, edges: list[Edge], *, died: bool, stays: bool = False
+    ) -> list[Instruction]:
         senders: dict[str, list[int]] = defaultdict(list)
         for edge in edges:
-            if edge.feed == "node" and (died or edge.number in fresh):
+            if edge.feed == "node" and self._roster[edge.sender].linked:
                 senders[edge.sender].append(edge.number)
-        instructions: list[Instruction] = [LoseEdges(fresh)] if fresh else []
-        return instructions + [
-            Tell(sender, ReceiverGone(numbers, died))
-            for sender, numbers in senders.items()
-            if self._roster[sender].linked
+        return [
+            Tell(sender, ReceiverGone(numbers, died, stays)) for sender, numbers in senders.items()
         ]
 
     # ---- ending ----

@@ -106,7 +106,7 @@ class Wiring:
         """Edges that have their CLOSE ticket."""
         self._joined: set[str] = set()
         for edge in edges:
-            pipes = open_pipes(edge.queue_size, backpressure=edge.backpressure)
+            pipes = open_pipes(edge.queue_size)
             self._pipes[edge.number] = pipes
             if pipes.queue_size < edge.queue_size:
                 self.warnings.append(

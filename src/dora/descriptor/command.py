@@ -1,9 +1,9 @@
-"""What to execute for a node: from `path`, `args` and `build` to words, resolved to real files.
+"""What to execute for a node: from `path` and `args` to words, resolved to real files.
 
-Looks at which files exist, reads and runs none. A `.py` file runs under the interpreter that runs
-dora, never under whichever `python` is first on PATH.
+Looks at which files exist and how programs begin, and runs none. A `.py` file runs under the
+interpreter that runs dora, never under whichever `python` is first on PATH.
 
-Called by `descriptor.planner`. Elsewhere: running it (`daemon`), running `build` (`cli.build`).
+Called by `descriptor.planner`. Elsewhere: running it (`daemon`), `build` (`descriptor.builds`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _PATH_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _PATH_VARIABLES = ("HOME", "USER", "PWD", "DORA_WORKSPACE", "CARGO_MANIFEST_DIR")
-_SHELL_WORDS = frozenset({"&&", "||", "|", ";", "&", ">", ">>", "<", "2>&1"})
+_HEAD_BYTES = 256
 
 
 class Surroundings(msgspec.Struct, frozen=True):
@@ -60,28 +60,6 @@ def resolve(index: int, node: NodeEntry, around: Surroundings, report: Report) -
     resolver = _Resolver(index, name, node.build is not None, around, report)
     found = resolver.script(path) if path.endswith(".py") else resolver.executable(path)
     return Command((*found, *words), around.working_dir) if found else None
-
-
-def build_lines(index: int, node: NodeEntry, report: Report) -> tuple[tuple[str, ...], ...]:
-    """The commands of `build`, split into words; no shell will read them."""
-    commands: list[tuple[str, ...]] = []
-    name = node_name(report.source.value, index)
-    for line in (node.build or "").splitlines():
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        at = ("nodes", index, "build")
-        try:
-            words = tuple(shlex.split(line))
-        except ValueError:
-            what = f"`build` of {name}: a quote is not closed in `{line.strip()}`"
-            report.problem(what, *at, mend="close the quote")
-            continue
-        if shell_words := [word for word in words if word in _SHELL_WORDS]:
-            what = f"`build` of {name}: no shell reads it, so `{shell_words[0]}` means nothing"
-            report.problem(what, *at, mend="write one command a line, or `sh -c '…'`")
-            continue
-        commands.append(words)
-    return tuple(commands)
 
 
 def _args(index: int, name: str, args: str | None, report: Report) -> list[str]:
@@ -172,8 +150,8 @@ class _Resolver(msgspec.Struct, frozen=True):
         """How to run any other program."""
         file = self.around.working_dir / path
         if file.is_file():
-            if os.access(file, os.X_OK):
-                return (str(file),)
+            if os.access(file, os.X_OK) or self._may_be_built():
+                return self._begun_well(path, file)
             what = f"{self.name}: `{path}` is not executable"
             self._problem(what, f"run `chmod +x {shlex.quote(path)}`, or name a `.py` file")
             return None
@@ -183,9 +161,17 @@ class _Resolver(msgspec.Struct, frozen=True):
             bin_folder = Path(sys.executable).parent
             where = os.pathsep.join([str(bin_folder), self.around.environ.get("PATH", os.defpath)])
             if found := shutil.which(path, path=where):
-                return (found,)
+                return self._begun_well(path, Path(found))
             return self._missing_program(path, bin_folder)
         return (str(file),) if self._exists(path, file, suffix="") else None
+
+    def _begun_well(self, path: str, file: Path) -> tuple[str, ...] | None:
+        """The command of a program, unless the system could not tell what is to run it."""
+        if self._may_be_built() or (trouble := _bad_beginning(file)) is None:
+            return (str(file),)
+        what, mend = trouble
+        self._problem(f"{self.name}: `{path}` {what}", mend)
+        return None
 
     def _exists(self, path: str, file: Path, *, suffix: str) -> bool:
         if file.is_file():
@@ -223,6 +209,30 @@ class _Resolver(msgspec.Struct, frozen=True):
 
     def _problem(self, what: str, mend: str) -> None:
         self.report.problem(what, "nodes", self.index, "path", mend=mend)
+
+
+def _bad_beginning(file: Path) -> tuple[str, str] | None:
+    """What keeps a program from being run, and how to mend it."""
+    try:
+        with file.open("rb") as program:
+            head = program.read(_HEAD_BYTES)
+    except OSError:
+        return None  # A program may be run without leave to read it.
+    mend = "begin it with a line such as `#!/usr/bin/env python3`, or name it `.py`"
+    if not head:
+        return "is empty, and cannot be run", mend
+    if not head.startswith(b"#!"):
+        is_binary = b"\0" in head or head.startswith(b"\x7fELF")
+        return None if is_binary else ("is a text that does not say what is to run it", mend)
+    first, end, _ = head.partition(b"\n")
+    if end and first.endswith(b"\r"):
+        return "has Windows line ends, so its first line names no program", "save it with Unix ones"
+    interpreter = os.fsdecode(b" ".join(first[2:].split()[:1]))
+    if not interpreter:
+        return "begins with a `#!` that names no program", mend
+    if end and interpreter.startswith("/") and not os.path.exists(interpreter):
+        return f"is to be run by `{interpreter}`, which does not exist", mend
+    return None
 
 
 def _similar_file(working_dir: Path, path: str, suffix: str) -> str | None:

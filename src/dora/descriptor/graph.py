@@ -1,8 +1,9 @@
-"""A dataflow as a graph to look at: nodes, virtual sources, labelled edges; and as Mermaid.
+"""A dataflow as a graph to look at: nodes and timers with their ports, a wire each; and as Mermaid.
 
 Pure. Takes a plan, decides what is shown and in which order.
 
-Used by `dora graph`. Elsewhere: where things stand in a picture (`descriptor.drawing`).
+Used by `dora graph`. Elsewhere: where things stand (`descriptor.layout`), the picture itself
+(`descriptor.drawing`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from dora.descriptor.plan import DEFAULT_QUEUE_SIZE
+
 if TYPE_CHECKING:
-    from dora.descriptor.plan import Plan
+    from dora.descriptor.plan import LogRoute, NodePlan, Plan, Route
 
 VertexKind = Literal["source", "inner", "sink", "dynamic", "timer", "logs"]
 
+VIRTUAL = frozenset({"timer", "logs"})
+"""Kinds that are no node: each has one output, without a name."""
+
 _UNITS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"))
 _SHAPES = {"timer": ("([", "])"), "logs": ("[(", ")]"), "dynamic": ("{{", "}}")}
+_ESCAPES = str.maketrans({'"': "#quot;", "<": "#lt;", ">": "#gt;", "#": "#35;", "\n": " "})
 _STYLES = (
     "classDef source fill:#dcfce7,stroke:#16a34a,color:#14532d",
     "classDef inner fill:#dbeafe,stroke:#2563eb,color:#1e3a8a",
@@ -35,15 +42,22 @@ class Vertex:
     label: str
     kind: VertexKind
     detail: str = ""
+    """What a node runs, as the file says it."""
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Edge:
-    """All wires from one vertex to another; a label each."""
+class Wire:
+    """One output to one input."""
 
     start: str
+    output: str
+    """Empty for timers and logs."""
     end: str
-    labels: tuple[str, ...]
+    input: str
+    note: str = ""
+    """What is special about the queue: `queue 1`, `backpressure`."""
 
 
 @dataclass(frozen=True)
@@ -52,39 +66,27 @@ class Graph:
 
     name: str
     vertices: tuple[Vertex, ...]
-    edges: tuple[Edge, ...]
+    wires: tuple[Wire, ...]
 
 
 def graph_of(plan: Plan) -> Graph:
     """What to show of a plan: nodes in file order, then timers, then logs."""
-    wires: dict[tuple[str, str], list[str]] = {}
+    wires = [Wire(r.sender, r.output, r.receiver, r.input, _note(r)) for r in plan.routes]
+    senders = {wire.start for wire in wires if wire.start != wire.end}
+    fed = {wire.end for wire in wires if wire.start != wire.end}
+    vertices = [_vertex(plan, node, senders, fed) for node in plan.nodes]
     virtual: dict[str, Vertex] = {}
-    for route in plan.routes:
-        label = route.output if route.output == route.input else f"{route.output} → {route.input}"
-        wires.setdefault((route.sender, route.receiver), []).append(label)
     for node in plan.nodes:
         for timer in node.timers:
             key = f"dora/timer/{timer.interval_ns}"
             virtual[key] = Vertex(key, f"timer {_interval(timer.interval_ns)}", "timer")
-            wires.setdefault((key, node.id), []).append(timer.input)
+            wires.append(Wire(key, "", node.id, timer.input))
     for log in plan.log_routes:
         key = str(log.logs)
         shown = [part for part in (log.logs.level, log.logs.node) if part and part != "stdout"]
         virtual[key] = Vertex(key, " ".join(["logs", *shown]), "logs")
-        wires.setdefault((key, log.receiver), []).append(log.input)
-    senders = {sender for sender, receiver in wires if sender != receiver}
-    fed = {receiver for sender, receiver in wires if sender not in virtual and sender != receiver}
-    vertices = [
-        Vertex(
-            node.id,
-            node.id,
-            _kind(node.id, node.command is None, senders, fed),
-            _detail(plan, node.id),
-        )
-        for node in plan.nodes
-    ]
-    edges = [Edge(start, end, tuple(labels)) for (start, end), labels in wires.items()]
-    return Graph(plan.name, (*vertices, *virtual.values()), tuple(edges))
+        wires.append(Wire(key, "", log.receiver, log.input, _note(log)))
+    return Graph(plan.name, (*vertices, *virtual.values()), tuple(wires))
 
 
 def to_mermaid(graph: Graph) -> str:
@@ -93,26 +95,36 @@ def to_mermaid(graph: Graph) -> str:
     lines = ["flowchart LR"]
     for vertex in graph.vertices:
         left, right = _SHAPES.get(vertex.kind, ("[", "]"))
-        lines.append(f'  {names[vertex.key]}{left}"{vertex.label}"{right}:::{vertex.kind}')
-    for edge in graph.edges:
-        label = "<br/>".join(edge.labels)
-        lines.append(f'  {names[edge.start]} -- "{label}" --> {names[edge.end]}')
+        texts = [part.translate(_ESCAPES) for part in (vertex.label, vertex.detail) if part]
+        lines.append(f'  {names[vertex.key]}{left}"{"<br/>".join(texts)}"{right}:::{vertex.kind}')
+    labels: dict[tuple[str, str], list[str]] = {}
+    for wire in graph.wires:
+        labels.setdefault((wire.start, wire.end), []).append(_label(wire))
+    for (start, end), texts in labels.items():
+        lines.append(f'  {names[start]} -- "{"<br/>".join(texts)}" --> {names[end]}')
     lines += [f"  {style}" for style in _STYLES]
     return "\n".join(lines) + "\n"
 
 
-def _kind(node_id: str, is_dynamic: bool, senders: set[str], fed: set[str]) -> VertexKind:
-    if is_dynamic:
-        return "dynamic"
-    if node_id not in fed:
-        return "source"
-    return "inner" if node_id in senders else "sink"
+def _label(wire: Wire) -> str:
+    same = wire.output in {"", wire.input}
+    label = wire.input if same else f"{wire.output} → {wire.input}"
+    return f"{label} ({wire.note})" if wire.note else label
 
 
-def _detail(plan: Plan, node_id: str) -> str:
-    """What the node runs, as the file says it."""
-    node = next(item for item in plan.descriptor["nodes"] if item["id"] == node_id)
-    return str(node.get("path", ""))
+def _note(route: Route | LogRoute) -> str:
+    notes = [f"queue {route.queue_size}"] if route.queue_size != DEFAULT_QUEUE_SIZE else []
+    return ", ".join([*notes, "backpressure"] if route.backpressure else notes)
+
+
+def _vertex(plan: Plan, node: NodePlan, senders: set[str], fed: set[str]) -> Vertex:
+    kind: VertexKind = "inner" if node.id in senders else "sink"
+    if node.command is None:
+        kind = "dynamic"
+    elif node.id not in fed:
+        kind = "source"
+    entry = next(item for item in plan.descriptor["nodes"] if item["id"] == node.id)
+    return Vertex(node.id, node.id, kind, str(entry.get("path", "")), node.inputs, node.outputs)
 
 
 def _interval(interval_ns: int) -> str:

@@ -78,7 +78,10 @@ class NodeEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         None
     )
     inputs: Annotated[dict[str, str | InputEntry], _says("Input id: where it reads from")] = {}
-    outputs: Annotated[list[str], _says("Ids of what the node sends")] = []
+    outputs: Annotated[
+        list[str],
+        _says("Ids of what the node sends: letters, digits, `_`, `-`, `.`, and `/` between parts"),
+    ] = []
     operator: Annotated[dict[str, Any] | None, _says("An operator")] = None
     operators: Annotated[list[Any] | None, _says("Several operators")] = None
     ros2: Annotated[dict[str, Any] | None, _says("A bridge to ROS 2")] = None

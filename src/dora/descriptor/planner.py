@@ -4,7 +4,7 @@ Runs the stages in their order, lets each report all it finds, and raises once. 
 only what a node's plan takes over as it stands: defaults, log settings, sizes, CPU cores.
 
 Used by `cli`. Elsewhere: each stage (`source`, `shape`, `support`, `wiring`, `environment`,
-`command`).
+`command`, `builds`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from dora.descriptor.command import Surroundings, build_lines, resolve
+from dora.descriptor.builds import build_lines
+from dora.descriptor.command import Surroundings, resolve
 from dora.descriptor.environment import read_environments
 from dora.descriptor.model import InputEntry
 from dora.descriptor.plan import LogSettings, NodePlan, Plan, Restart

@@ -3,8 +3,8 @@
 Keeps besides which parts are damaged, so that one mistake is not told a second time by what
 follows from it: an `outputs` that could not be read makes no input dangling.
 
-Filled by `descriptor.shape`, `support`, `wiring`, `environment` and `command`; emptied by
-`descriptor.planner`. Elsewhere: how a problem looks in print (`dora.errors`).
+Filled by `descriptor.shape`, `support`, `wiring`, `environment`, `command` and `builds`; emptied
+by `descriptor.planner`. Elsewhere: how a problem looks in print (`dora.errors`).
 """
 
 from __future__ import annotations

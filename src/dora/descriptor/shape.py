@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from dora.descriptor.report import Report
     from dora.descriptor.source import PathStep
 
+_EXAMPLE = (
+    "a dataflow begins with `nodes:`, then for each node `- id: camera` and `path: camera.py`"
+)
 _DROP = object()
 """A value that was reported; the model takes its default in place of it."""
 
@@ -49,7 +52,7 @@ def read_model(report: Report) -> Dataflow:
     """Fill the model from the file, and report what does not fit it."""
     source = report.source
     if source.value is None:
-        report.problem("the file holds no dataflow", mend="a dataflow starts with `nodes:`")
+        report.problem("the file holds no dataflow", mend=_EXAMPLE)
         return Dataflow(nodes=[])
     if not source.problems:
         # Nearly every file is right: then msgspec alone, in C, is the whole check.
@@ -148,7 +151,7 @@ class _Reader:
 
     def _missing(self, path: tuple[PathStep, ...], key: str, value: dict[str, Any]) -> None:
         if not path:
-            what, mend = f"the dataflow has no `{key}`", "a dataflow starts with `nodes:`"
+            what, mend = f"the dataflow has no `{key}`", _EXAMPLE
         else:
             what = f"{subject(path, self._root)} has no `{key}`"
             mend = f"add `{key}: …`"
@@ -248,7 +251,9 @@ def _expected(expected: inspect.Type) -> str:
 
 
 def _mend(path: tuple[PathStep, ...], value: Any, expected: inspect.Type) -> str | None:
-    key = str(path[-1]) if path else ""
+    if not path:
+        return "write `nodes:` above the list" if isinstance(value, list) else _EXAMPLE
+    key = str(path[-1])
     if (key, type(value)) in _TYPE_MENDS:
         return _TYPE_MENDS[key, type(value)]
     match expected:

@@ -31,6 +31,7 @@ PathStep = str | int
 _MAX_DEPTH = 60
 _MAX_VALUES = 100_000
 _NEEDED_SUFFIXES = (".yml", ".yaml")
+_WORD = re.compile(r"""(?:\$\{[^}\n]*\}|:(?=\S)|[^\s,{}\[\]'":])+""")
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 
 # What the library says, what we say, how to mend it. First match counts.
@@ -236,6 +237,10 @@ def _missing(path: Path) -> Problem:
 def _syntax_problem(file: str, text: str, exc: MarkedYAMLError) -> Problem:
     said = f"{exc.problem or ''} {exc.context or ''}"
     mark = exc.problem_mark or exc.context_mark
+    if mark is not None and (found := _variable_at(text, mark.index)):
+        what = f"`{found[0]}` needs quotes inside `{{ }}` or `[ ]`"
+        place = place_at(file, text, found.start(), found.end())
+        return Problem(what, place, f'put it into quotes: `"{found[0]}"`')
     for pattern, what, mend in _SYNTAX:
         match = re.search(pattern, said)
         if match is None:
@@ -247,6 +252,15 @@ def _syntax_problem(file: str, text: str, exc: MarkedYAMLError) -> Problem:
         return Problem(what.format(*words), at, mend.format(*words) if mend else None)
     at = place_at(file, text, mark.index, mark.index + 1) if mark else None
     return Problem(f"not valid YAML: {said.strip()}", at)
+
+
+def _variable_at(text: str, index: int) -> re.Match[str] | None:
+    """The word with a `${…}` in it whose `{` stands at `index`."""
+    if text[max(0, index - 1) : index + 1] != "${":
+        return None
+    start = text.rfind("\n", 0, index) + 1
+    words = _WORD.finditer(text, start)
+    return next((word for word in words if word.start() < index < word.end()), None)
 
 
 def _child(node: Any, step: PathStep) -> tuple[Any, Any]:

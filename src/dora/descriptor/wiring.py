@@ -9,7 +9,7 @@ Elsewhere: how a source is written (`dora.ids`), what a node executes (`descript
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,6 +17,8 @@ from dora.descriptor.model import InputEntry
 from dora.descriptor.plan import DEFAULT_QUEUE_SIZE, LogRoute, Route, TimerInput
 from dora.descriptor.words import found, listed, node_name
 from dora.ids import (
+    NODE_ID_RULE,
+    PORT_ID_RULE,
     RESERVED_NODE_ID,
     LogsRef,
     OutputRef,
@@ -71,8 +73,7 @@ def _check_node_ids(flow: Dataflow, report: Report) -> None:
             report.damage(*at)
         elif not is_node_id(node.id):
             what = f"`{node.id}` cannot be a node id"
-            mend = "use letters, digits, `_`, `-` and `.`, and no `.` at the start"
-            report.problem(what, *at, mend=mend)
+            report.problem(what, *at, mend=NODE_ID_RULE)
             report.damage(*at)
         else:
             first[node.id] = index
@@ -81,10 +82,15 @@ def _check_node_ids(flow: Dataflow, report: Report) -> None:
 def _check_outputs(index: int, node: NodeEntry, report: Report) -> None:
     for position, output in enumerate(node.outputs):
         at = ("nodes", index, "outputs", position)
-        if not report.is_damaged(*at) and not is_port_id(output):
-            mend = "use letters, digits, `_`, `-` and `.`"
-            report.problem(f"{found(output)} cannot be an output id", *at, mend=mend)
+        if report.is_damaged(*at):
+            continue
+        if not is_port_id(output):
+            report.problem(f"{found(output)} cannot be an output id", *at, mend=PORT_ID_RULE)
             report.damage(*at)
+        elif output in node.outputs[:position]:
+            name = node_name(report.source.value, index)
+            what = f"`outputs` of {name} lists `{output}` twice"
+            report.problem(what, *at, mend="delete one of them")
     for key in ("send_stdout_as", "send_logs_as"):
         output = getattr(node, key)
         if output is None or output in node.outputs:
@@ -98,21 +104,48 @@ def _check_outputs(index: int, node: NodeEntry, report: Report) -> None:
 
 
 class _Known:
-    """Which nodes and outputs there are, and which might be there but could not be read."""
+    """Which nodes and outputs there are, and which might be there but could not be read.
+
+    A node id that stands twice has the outputs of both.
+    """
 
     def __init__(self, flow: Dataflow, report: Report) -> None:
         self.report = report
         self.outputs: dict[str, set[str]] = {}
+        self.misspelt: dict[str, set[str]] = {}
+        """Outputs under a name that no output can have, and that was reported."""
         self.uncertain: set[str] = set()
+        """Nodes whose outputs cannot even be guessed."""
         self.some_unnamed = report.is_damaged("nodes") and any(
             report.is_damaged("nodes", index, "id") for index in range(len(flow.nodes))
         )
         for index, node in enumerate(flow.nodes):
             if report.is_damaged("nodes", index, "id"):
                 continue
-            self.outputs.setdefault(node.id, set()).update(node.outputs)
+            outputs = self.outputs.setdefault(node.id, set())
+            outputs.update(filter(is_port_id, node.outputs))
             if report.is_damaged("nodes", index, "outputs"):
-                self.uncertain.add(node.id)
+                meant = _meant_outputs(report.source.value["nodes"][index].get("outputs"))
+                if meant is None:
+                    self.uncertain.add(node.id)
+                else:
+                    outputs.update(filter(is_port_id, meant))
+                    self.misspelt.setdefault(node.id, set()).update(meant - outputs)
+
+
+def _meant_outputs(written: Any) -> set[str] | None:
+    """The names in an `outputs` with mistakes; None if they cannot be told."""
+    match written:
+        case str():
+            return set(written.replace(",", " ").split())
+        case dict():
+            return set(written)
+        case list():
+            parts = [{part} if isinstance(part, str) else _meant_outputs(part) for part in written]
+            return None if None in parts else {name for part in parts for name in part or ()}
+        case bool() | int() | float():
+            return {str(written).lower()}
+    return None
 
 
 def _wire_input(
@@ -121,8 +154,7 @@ def _wire_input(
     report = known.report
     at = ("nodes", index, "inputs", port)
     if not is_port_id(port):
-        mend = "use letters, digits, `_`, `-` and `.`"
-        report.problem_with_key(f"{found(port)} cannot be an input id", *at, mend=mend)
+        report.problem_with_key(f"{found(port)} cannot be an input id", *at, mend=PORT_ID_RULE)
     entry = value if isinstance(value, InputEntry) else InputEntry(source=value)
     source_at = (*at, "source") if isinstance(value, InputEntry) else at
     if report.is_damaged(*source_at):
@@ -151,7 +183,10 @@ def _check_source(
             if source.node in known.uncertain:
                 return False
             outputs = sorted(known.outputs[source.node])
-            near = suggest(source.output, outputs)
+            misspelt = known.misspelt.get(source.node, set())
+            near = suggest(source.output, [*misspelt, *outputs])
+            if near in misspelt:
+                return False
             there = f"outputs of `{source.node}`: {listed(outputs)}"
             known.report.problem(
                 f"{reads} `{source}`, but node `{source.node}` has no such output",

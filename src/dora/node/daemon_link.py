@@ -94,6 +94,13 @@ class DaemonLink:
         while self._descriptors:
             os.close(self._descriptors.popleft())
 
+    def disown(self) -> None:
+        """In a forked child: give up its copy of the socket, so that the daemon sees the node end.
+
+        Takes no lock: a thread that was not forked may have it.
+        """
+        self._socket.close()
+
     def _read(self, flags: int) -> None:
         try:
             data, ancillary, flags, _ = self._socket.recvmsg(

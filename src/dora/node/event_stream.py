@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _LONGEST_POLL_S = 1e6
 """The kernel counts milliseconds in 31 bits."""
+_TIDY_EVERY_S = 0.5
+"""How often a node that waits looks for returned memory, while receivers hold much."""
 
 
 class _Source(Protocol):
@@ -71,16 +73,19 @@ class _AlarmSource:
 
     served = -1
 
-    def __init__(self, input_id: str, alarm: Alarm, silent: set[str]) -> None:
-        self._id = input_id
+    def __init__(self, port: InputPort, alarm: Alarm, silent: set[str]) -> None:
+        self._port = port
         self._alarm = alarm
         self._silent = silent
 
     def take(self) -> Event | None:
-        if not self._alarm.went_off() or self._id in self._silent:
+        if not self._alarm.went_off() or self._port.id in self._silent:
             return None
-        self._silent.add(self._id)
-        return events.input_closed(self._id)
+        if self._port.waits:  # the input is not silent, only this node is busy
+            self._alarm.put_off()
+            return None
+        self._silent.add(self._port.id)
+        return events.input_closed(self._port.id)
 
 
 def _last_served(source: _Source) -> int:
@@ -97,6 +102,7 @@ class EventStream:
         pump: Reads the daemon's socket; calls `post` for what it found.
         endless: Ids of inputs that never close of themselves.
         end_without_timers: Timers and endless inputs do not keep the stream open.
+        tidy: Takes back memory that receivers returned; whether they still hold much.
     """
 
     def __init__(
@@ -108,8 +114,11 @@ class EventStream:
         *,
         endless: frozenset[str],
         end_without_timers: bool,
+        tidy: Callable[[], bool],
     ) -> None:
         self._lock = threading.RLock()
+        self._waking = threading.Lock()
+        self._tidy = tidy
         self._pending: deque[Event] = deque()
         self._ready: list[_Source] = []
         self._silent: set[str] = set()
@@ -132,7 +141,7 @@ class EventStream:
         for port in ports:
             self._watch(port.fd, port)
             if port.alarm is not None:
-                self._watch(port.alarm.fd, _AlarmSource(port.id, port.alarm, self._silent))
+                self._watch(port.alarm.fd, _AlarmSource(port, port.alarm, self._silent))
 
     def fileno(self) -> int:
         """The epoll descriptor: readable when an event may be there."""
@@ -146,8 +155,7 @@ class EventStream:
     def post(self, event: Event) -> None:
         """Put an event of the daemon in; wakes a waiting thread. Any thread may call this."""
         self._pending.append(event)
-        if not self._closed:
-            os.eventfd_write(self._wake.fd, 1)
+        self._wake_up()
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None when the stream has ended; ERROR when the time is over."""
@@ -188,9 +196,7 @@ class EventStream:
     def close(self) -> None:
         """End the stream; a thread that waits is handed None."""
         self._ended = True
-        if self._closed:
-            return
-        os.eventfd_write(self._wake.fd, 1)
+        self._wake_up()
         with self._lock:
             if self._closed:
                 return
@@ -200,7 +206,17 @@ class EventStream:
                 port.close()
             for timer in self._timers:
                 timer.close()
-            os.close(self._wake.fd)
+            with self._waking:
+                os.close(self._wake.fd)
+
+    def _wake_up(self) -> None:
+        # Whoever has the lock is waking, or closing: never write to a descriptor that was closed.
+        if self._waking.acquire(blocking=False):
+            try:
+                if not self._closed:
+                    os.eventfd_write(self._wake.fd, 1)
+            finally:
+                self._waking.release()
 
     def _watch(self, fd: int, source: _Source) -> None:
         self._sources[fd] = source
@@ -213,12 +229,14 @@ class EventStream:
 
     def _poll(self, timeout_s: float | None) -> None:
         """Wait; fill `_ready`, the least recently served last. May end too early."""
-        if timeout_s is not None and timeout_s > _LONGEST_POLL_S:
+        if self._tidy():
+            timeout_s = _TIDY_EVERY_S if timeout_s is None else min(timeout_s, _TIDY_EVERY_S)
+        elif timeout_s is not None and timeout_s > _LONGEST_POLL_S:
             timeout_s = _LONGEST_POLL_S
         try:
             found = self._epoll.poll(timeout_s)
-        except ValueError:
-            if self._ended:  # closed by a signal handler while waiting
+        except (ValueError, OSError):
+            if self._closed:  # closed by a signal handler while waiting
                 return
             raise
         for fd, _ in found:

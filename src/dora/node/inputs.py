@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dora.transport.arena import ArenaView
     from dora.transport.edge import ReceivingEdge
 
-_RECEIVED, _BYTES, _LATE, _LATENCY = 0, 1, 2, 3
+_RECEIVED, _BYTES, _LAST, _LATENCY = 0, 1, 2, 3
 
 
 def utc_from_ns(time_ns: int) -> datetime:
@@ -76,6 +76,7 @@ class InputPort:
         if kind == CLOSE:
             self.closed = True
             return events.input_closed(self.id)
+        self._count(size, sent_ns)
         middle = HEAD_BYTES + header_bytes
         end = middle + metadata_bytes
         header = record[HEAD_BYTES:middle]
@@ -95,7 +96,6 @@ class InputPort:
                 f"input `{self.id}` got a value that this process cannot read: "
                 f"{type(exc).__name__}: {exc}"
             )
-        self._count(size, sent_ns)
         metadata = wire_metadata.decode(user) if user else {}
         metadata["timestamp"] = utc_from_ns(sent_ns)
         metadata["type_info"] = type_info
@@ -114,7 +114,8 @@ class InputPort:
         counters = self._counters
         counters[_RECEIVED] += 1
         counters[_BYTES] += size
-        bucket = (time.time_ns() - sent_ns).bit_length()
+        counters[_LAST] = now = time.time_ns()
+        bucket = (now - sent_ns).bit_length()
         counters[_LATENCY + (bucket if bucket < LATENCY_BUCKETS else LATENCY_BUCKETS - 1)] += 1
 
     def _in_slot(self, head: tuple[int, ...]) -> Any:
@@ -132,6 +133,11 @@ class InputPort:
         if not size:
             self._edge.lease(arena, offset, view)  # nothing will refer to the slot: give it back
         return both[:header_bytes], both[header_bytes:]
+
+    @property
+    def waits(self) -> bool:
+        """Whether a message waits now."""
+        return self._edge.waits
 
     def close(self) -> None:
         """Read nothing more; values already handed out stay valid."""

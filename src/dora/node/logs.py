@@ -55,12 +55,27 @@ class HostHandler(logging.Handler):
 def install() -> None:
     """Make `logging` speak to the daemon unless the user has configured it. Twice is fine."""
     root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if _is_plain(handler):  # `basicConfig` before `Node()`: same lines as after it
+            root.removeHandler(handler)
+            root.addHandler(HostHandler(handler.level))
     if not root.handlers:
         root.addHandler(HostHandler())
         if root.level == logging.WARNING:  # Python's default: nobody chose it
             root.setLevel(logging.INFO)
     if not getattr(logging.basicConfig, "_dora", False):
         logging.basicConfig = _wrap(logging.basicConfig)
+
+
+def _is_plain(handler: logging.Handler) -> bool:
+    """Whether this is what `basicConfig` makes when no other look is asked for."""
+    if type(handler) is not logging.StreamHandler or handler.stream is not sys.stderr:
+        return False
+    look = handler.formatter
+    return type(look) is logging.Formatter and (look._fmt, look.datefmt) == (
+        logging.BASIC_FORMAT,
+        None,
+    )
 
 
 def _wrap(basic_config: Callable[..., None]) -> Callable[..., None]:

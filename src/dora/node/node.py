@@ -73,7 +73,7 @@ class Node:
         self._lender = Lender(self._sender)
         self._async: AsyncReceiver | None = None
         self._undeclared: set[str] = set()
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()
         self._closed = None
         _nodes.add(self)
         logs.install()
@@ -152,7 +152,9 @@ class Node:
 
         The bytes are written once, into shared memory that every reader on this machine maps;
         `data` may be changed or dropped as soon as this returns. Never waits for a slow reader,
-        unless that reader asked for it with `queue_policy: backpressure`.
+        unless that reader asked for it with `queue_policy: backpressure`, or unless this is a
+        request or goal (`request_id`, `goal_id`, `goal_status`), which is never dropped, and some
+        2,000 of them wait there already.
         An output that is not declared is named in one warning and the message is dropped.
 
         Args:
@@ -196,8 +198,9 @@ class Node:
     def loan(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike = "uint8") -> Any:
         """Borrow an array that already lies in shared memory, to be sent without any copy.
 
-        Fill it, then hand it to `send_output`, whole. From then on it is read-only here, since
-        receivers read the same memory. One that is never sent is taken back when it is collected.
+        Fill it, then hand it to `send_output`, whole. From then on receivers read this memory: the
+        array is read-only here, and views made of it before must not be written to any more. One
+        that is never sent is taken back when it is collected.
 
         Args:
             shape: The array's shape.
@@ -325,7 +328,7 @@ class Node:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        self._close("it was closed", goodbye=kind is None)
 
     def __del__(self) -> None:
         if getattr(self, "_closed", "never joined") is None and not sys.is_finalizing():
@@ -343,14 +346,11 @@ class Node:
 
     def _warn_undeclared(self, output_id: str) -> None:
         if self._closed is not None and not self._may_send():
-            return  # another thread closed the node meanwhile
-        from dora.ids import is_port_id, suggest
+            return
+        from dora.ids import PORT_ID_RULE, is_port_id, suggest
 
         if not isinstance(output_id, str) or not is_port_id(output_id):
-            raise OutputError(
-                f"`{output_id}` cannot be the name of an output: letters, digits, `_`, `-`, `.` "
-                "and `/` may be used"
-            )
+            raise OutputError(f"`{output_id}` cannot be the name of an output; {PORT_ID_RULE}")
         if output_id in self._undeclared:
             return
         self._undeclared.add(output_id)
@@ -380,23 +380,20 @@ _FORKED = "this process was forked from"
 
 def _check_timeout(timeout: float) -> None:
     if not (timeout >= 0 and math.isfinite(timeout)):
-        raise ValueError(
-            f"`timeout` is {timeout}; it must be a finite number of seconds, 0 or more"
-        )
+        raise ValueError(f"`timeout` is {timeout}; it is a finite number of seconds, 0 or more")
 
 
 def _close_all_at_exit() -> None:
     for node in list(_nodes):
-        # Without a goodbye after an uncaught exception: NODE_FAILED is to come before INPUT_CLOSED.
-        node._close(_AT_EXIT, goodbye=not hasattr(sys, "last_type"))
+        # Without a goodbye: NODE_FAILED, if the status calls for it, comes before INPUT_CLOSED.
+        node._close(_AT_EXIT, goodbye=False)
 
 
 def _disown_all_in_child() -> None:
     for node in list(_nodes):
         if node._closed is None:
-            node._closed = (
-                f"{_FORKED} node `{node.id}` (pid {os.getppid()}), which alone may use it"
-            )
+            node._closed = f"{_FORKED} node `{node.id}` (pid {os.getppid()}), which may use it"
+            node._session.link.disown()
 
 
 atexit.register(_close_all_at_exit)

@@ -8,6 +8,7 @@ Elsewhere: the user's calls (`node.node`), the socket (`node.daemon_link`).
 from __future__ import annotations
 
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ class Session:
     def __init__(self, link: DaemonLink, welcome: messages.Welcome) -> None:
         self.link = link
         self.welcome = welcome
+        self._pumping = threading.Lock()
         self.interrupted = False
         """Whether a sender need not wait for room any more: the dataflow stops."""
         self.seen_control = 0
@@ -65,6 +67,7 @@ class Session:
             self.pump,
             endless=frozenset(welcome.log_inputs),
             end_without_timers=welcome.end_without_timers,
+            tidy=self.sender.tidy,
         )
         for message in self._early:
             self._obey(message)
@@ -74,24 +77,36 @@ class Session:
         return self.link.fileno()
 
     def pump(self) -> None:
-        """Carry out what the daemon has said. Any thread may call this; never blocks."""
-        self.seen_control = self.words[WORD_CONTROL]
-        gone_before = self.link.gone
-        for message in self.link.pump():
-            self._obey(message)
-        if self.link.gone and not gone_before:
-            self.interrupted = True
-            self.stream.unwatch(self.link.fileno())
-            self.stream.post(events.error("the daemon that ran this dataflow is gone"))
-            self.stream.post(events.stop("MANUAL"))
+        """Carry out what the daemon has said. Any thread may call this; never blocks.
+
+        One thread at a time does, in the order the daemon said it; for another, or for a signal
+        handler that interrupted it, there is nothing to do.
+        """
+        if not self._pumping.acquire(blocking=False):
+            return
+        try:
+            self.seen_control = self.words[WORD_CONTROL]
+            gone_before = self.link.gone
+            for message in self.link.pump():
+                self._obey(message)
+            if self.link.gone and not gone_before:
+                self.interrupted = True
+                self.stream.unwatch(self.link.fileno())
+                self.stream.post(events.error("the daemon that ran this dataflow is gone"))
+                self.stream.post(events.stop("MANUAL"))
+        finally:
+            self._pumping.release()
 
     def close(self, *, goodbye: bool = True) -> None:
-        """Say goodbye; give up every descriptor. Values that were received stay valid."""
+        """Say goodbye; give up every descriptor. Values that were received stay valid.
+
+        Without a goodbye the daemon takes the end of the process for the end of the node.
+        """
         self.stream.close()
+        self.sender.close()  # before the goodbye: nothing may come behind the daemon's CLOSE
         if goodbye and not self.link.gone:
             self.link.send(messages.Goodbye())
         self.link.close()
-        self.sender.close()
         for arena in self._arenas.values():
             arena.close()
 
@@ -152,8 +167,8 @@ class Session:
             case messages.Stop():
                 self.interrupted = True
                 self.stream.post(events.stop("MANUAL"))
-            case messages.ReceiverGone(edges=edges, died=died):
-                self.sender.receiver_gone(edges, died=died)
+            case messages.ReceiverGone(edges=edges, died=died, stays=stays):
+                self.sender.receiver_gone(edges, died=died, stays=stays)
             case messages.NodeFailed(source=source, error=text, inputs=inputs):
                 failure: NodeFailure = {
                     "source_node_id": source,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DEFAULT_ARENA_BYTES = 64 << 30
-_KEEP_WARM_BYTES = 128 << 20
+KEEP_WARM_BYTES = 128 << 20
 """How many bytes of free slots keep their pages."""
 _BATCH, _BATCH_ORDER = 8, 4
 """So many slots are cut at once, of up to so many (log2) pages."""
@@ -72,6 +72,8 @@ class Arena:
         self._order: dict[int, int] = {}
         """Slot -> log2 of its pages; of every slot ever cut."""
         self._holders: dict[int, int] = {}
+        self.held_bytes = 0
+        """Bytes of the slots that somebody holds."""
         self._warm: dict[int, list[int]] = {}
         self._cold: dict[int, list[int]] = {}
         self._warm_bytes = 0
@@ -129,7 +131,10 @@ class Arena:
 
     def hold(self, slot: int, holders: int) -> None:
         """Note that so many more hold this slot."""
-        self._holders[slot] = self._holders.get(slot, 0) + holders
+        before = self._holders.get(slot, 0)
+        self._holders[slot] = before + holders
+        if not before:
+            self.held_bytes += PAGE_BYTES << self._order[slot]
 
     def release(self, slot: int) -> None:
         """One holder gives the slot back; the last one frees it."""
@@ -138,6 +143,7 @@ class Arena:
             self._holders[slot] = left
             return
         del self._holders[slot]
+        self.held_bytes -= PAGE_BYTES << self._order[slot]
         self.free(slot)
 
     def free(self, slot: int) -> None:
@@ -145,8 +151,8 @@ class Arena:
         order = self._order[slot]
         self._warm.setdefault(order, []).append(slot)
         self._warm_bytes += PAGE_BYTES << order
-        if self._warm_bytes > _KEEP_WARM_BYTES:
-            self._cool(_KEEP_WARM_BYTES)
+        if self._warm_bytes > KEEP_WARM_BYTES:
+            self._cool(KEEP_WARM_BYTES)
 
     @property
     def held(self) -> int:

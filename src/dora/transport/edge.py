@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dora.transport.lease import Lease, ReturnPipe
 from dora.wire.ticket import (
     CREDIT,
+    DATA,
     INLINE,
     PAGE_BYTES,
     RETURN,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from dora.transport.arena import Arena, ArenaView
 
 _TICKETS_PER_PAGE = PAGE_BYTES // TICKET_BYTES
+_MOST_PAGES = 1 << 18
+"""A pipe of 1 GiB; the kernel's own argument ends at 2 GiB."""
 _NO_SLOT = RETURN.unpack(CREDIT)[1]
 _RETURN_READ_BYTES = 4096
 
@@ -48,14 +51,13 @@ class EdgePipes(NamedTuple):
     queue_size: int
 
 
-def open_pipes(queue_size: int, *, backpressure: bool) -> EdgePipes:
+def open_pipes(queue_size: int) -> EdgePipes:
     """Open the pipes of an edge that holds `queue_size` tickets and one CLOSE.
 
     The pipe is as small as that allows, because a user without privileges may hold 16,384 pages in
     pipes. `queue_size` of the result is less than asked where the kernel allows no larger pipe
     (`/proc/sys/fs/pipe-max-size`). All ends are non-blocking; the caller owns them.
     """
-    del backpressure  # both policies queue the same
     ticket_read, ticket_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     return_read, return_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     wanted = max(1, queue_size)
@@ -96,6 +98,7 @@ def _guaranteed(pages: int) -> int:
 
 def _resize(fd: int, pages: int) -> int:
     """Give a pipe this many pages, or as many as the kernel allows; return how many it has."""
+    pages = min(pages, _MOST_PAGES)
     while pages >= 1:
         try:
             return fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, pages * PAGE_BYTES) // PAGE_BYTES
@@ -104,6 +107,13 @@ def _resize(fd: int, pages: int) -> int:
         except OSError:  # EBUSY: more tickets wait than would fit
             break
     return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) // PAGE_BYTES
+
+
+def _bytes_in(pipe: int) -> int:
+    """How many bytes wait in a pipe."""
+    count = bytearray(4)
+    fcntl.ioctl(pipe, termios.FIONREAD, count, True)
+    return int.from_bytes(count, "little")
 
 
 class SendingEdge:
@@ -141,14 +151,12 @@ class SendingEdge:
         self._correlated = 0
         """How many of them are."""
         self._held: set[int] = set()
-        self._count = bytearray(4)
         for _ in range(self.waiting()):  # left by an earlier incarnation of this sender
             self._note_sent(correlated=True)  # as far as we know
 
     def waiting(self) -> int:
         """How many tickets wait in the pipe now."""
-        fcntl.ioctl(self._ticket_read, termios.FIONREAD, self._count, True)
-        return int.from_bytes(self._count, "little") // TICKET_BYTES
+        return _bytes_in(self._ticket_read) // TICKET_BYTES
 
     def has_room(self) -> bool:
         """Whether fewer than `queue_size` tickets wait."""
@@ -204,6 +212,26 @@ class SendingEdge:
         for slot in self._held:
             self._arena.release(slot)
         self._held.clear()
+
+    def forget_taken(self) -> None:
+        """The receiver's process is gone, but the edge stays: it holds only what still waits."""
+        try:
+            waiting = os.read(self._ticket_read, self.waiting() * TICKET_BYTES)
+        except BlockingIOError:
+            waiting = b""
+        heads = [
+            unpack(waiting[start : start + TICKET_BYTES])
+            for start in range(0, len(waiting), TICKET_BYTES)
+        ]
+        if waiting:
+            os.write(self._ticket_write, waiting)
+        queued = {
+            head.offset // PAGE_BYTES
+            for head in heads
+            if head.kind == DATA and not head.flags & INLINE
+        }
+        for slot in self._held - queued:
+            self._give_up(slot)
 
     @property
     def holds_slots(self) -> bool:
@@ -306,6 +334,11 @@ class ReceivingEdge:
         elif self._backpressure:
             returns.give_back(CREDIT)
         return ticket
+
+    @property
+    def waits(self) -> bool:
+        """Whether a ticket waits now."""
+        return _bytes_in(self.fd) >= TICKET_BYTES
 
     def lease(self, arena: int, offset: int, view: ArenaView) -> Lease:
         """What keeps the slot at `offset` until it is collected."""

@@ -14,7 +14,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dora.errors import NodeClosedError
+from dora.errors import NodeClosedError, SampleError
+from dora.transport.arena import KEEP_WARM_BYTES
 from dora.transport.edge import SendingEdge, wait_for_return
 from dora.wire.ticket import (
     CORRELATED,
@@ -98,7 +99,12 @@ class Sender:
         self.dropped_loans: deque[int] = deque()
         self._arena = arena
         self._control = control
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._busy = False
+        """Whether this or another thread is in the middle of a change. The thread that finds it so
+        with the lock in its hands is a signal handler that interrupted that change."""
+        self._deferred: deque[Callable[[], None]] = deque()
+        """What signal handlers asked for meanwhile; done by the call they interrupted."""
         self._ticket = TicketWriter()
         self._outputs: dict[str, Output] = {}
         self._edges: dict[int, SendingEdge] = {}
@@ -129,45 +135,63 @@ class Sender:
     ) -> None:
         """Send one message on a declared output, to every route that is open.
 
-        The body is written before this returns. Waits only for receivers under backpressure, and
-        not even for them once the control is interrupted: that route then counts a drop.
+        The body is written before this returns. Waits for receivers under backpressure, and for
+        those that have as many correlated messages waiting as the kernel lets a pipe hold; for none
+        once the control is interrupted: that route then counts a drop. In a signal handler that
+        interrupted another send, the message is kept and sent right behind that one.
 
         Raises:
             ArenaFullError: receivers hold all of the arena.
             NodeClosedError: another thread closed the output, or all, meanwhile.
         """
-        header, size, body = encoded
         with self._lock:
-            output = self._outputs.get(output_id)
-            if output is None:
-                raise NodeClosedError(f"`{output_id}` was closed while a message was on its way")
-            routes = output.routes
-            for edge in routes:
-                if len(edge.sent) >= edge.queue_size and not self._has_room(edge):
-                    routes = self._wait_for_room(output)
-                    break
-            output.sequence += 1
-            counters = output.counters
-            counters[0] += 1
-            counters[1] += size
-            if not routes:
+            if self._busy:
+                header, size, body = encoded
+                kept = (header, size, _materialise(body, size))
+                self._deferred.append(
+                    lambda: self.send(output_id, kept, metadata, correlated=correlated, loan=loan)
+                )
                 return
-            flags = CORRELATED if correlated else 0
-            now = time.time_ns()
-            slot = None
-            if size > _INLINE_LIMIT or loan is not None:
-                slot = self._pack_slot(output, flags, now, header, metadata, size, body, loan)
-            else:
-                if callable(body):
-                    body = _materialise(body, size)
-                if not self._ticket.pack_inline(
-                    flags, output.sequence, now, header, metadata, body
-                ):
-                    slot = self._pack_slot(output, flags, now, header, metadata, size, body, None)
-            if slot is not None:
-                self._arena.hold(slot, len(routes))
-            for edge in routes:
-                edge.push(self._ticket.record, slot, correlated)
+            self._busy = True
+            try:
+                self._send(output_id, encoded, metadata, correlated, loan)
+            finally:
+                self._busy = False
+                if self._deferred:
+                    self._catch_up()
+
+    def _send(
+        self, output_id: str, encoded: Encoded, metadata: bytes, correlated: bool, loan: Loan | None
+    ) -> None:
+        header, size, body = encoded
+        output = self._outputs.get(output_id)
+        if output is None:
+            raise NodeClosedError(f"`{output_id}` was closed while a message was on its way")
+        routes = output.routes
+        for edge in routes:
+            if len(edge.sent) >= edge.queue_size and not self._has_room(edge):
+                routes = self._wait_for_room(output, correlated)
+                break
+        output.sequence += 1
+        counters = output.counters
+        counters[0] += 1
+        counters[1] += size
+        if not routes:
+            return
+        flags = CORRELATED if correlated else 0
+        now = time.time_ns()
+        slot = None
+        if size > _INLINE_LIMIT or loan is not None:
+            slot = self._pack_slot(output, flags, now, header, metadata, size, body, loan)
+        else:
+            if callable(body):
+                body = _materialise(body, size)
+            if not self._ticket.pack_inline(flags, output.sequence, now, header, metadata, body):
+                slot = self._pack_slot(output, flags, now, header, metadata, size, body, None)
+        if slot is not None:
+            self._arena.hold(slot, len(routes))
+        for edge in routes:
+            edge.push(self._ticket.record, slot, correlated)
 
     def lend(self, size: int, base_address: int) -> Loan:
         """Lend a slot of `size` bytes whose payload the caller writes in place.
@@ -178,20 +202,35 @@ class Sender:
 
         Raises:
             ArenaFullError: receivers hold all of the arena.
+            SampleError: this is a signal handler that interrupted a send.
         """
         with self._lock:
+            if self._busy:
+                raise SampleError("no loan can be had in a signal handler that interrupted a send")
             slot = self._allocate(spill_start(size) + _LOAN_TAIL_BYTES)
             self._arena.hold(slot, 1)
         start = slot * PAGE_BYTES
         memory = self._arena.memory[start : start + size]
         return Loan(self, slot, memory, base_address + start)
 
-    def receiver_gone(self, edges: list[int], *, died: bool) -> None:
-        """Send nothing more on these edges; free what they held if the process died."""
+    def receiver_gone(self, edges: list[int], *, died: bool, stays: bool = False) -> None:
+        """Send nothing more on these edges; free what they held if the process died.
+
+        Args:
+            edges: Numbers of edges.
+            died: The receiver's process is gone: it holds no sample any more.
+            stays: The edges stay, for another process may come and read on.
+        """
         with self._lock:
+            if self._busy:
+                self._deferred.append(lambda: self.receiver_gone(edges, died=died, stays=stays))
+                return
             for number in edges:
                 edge = self._edges.get(number)
                 if edge is None:
+                    continue
+                if stays:
+                    edge.forget_taken()
                     continue
                 edge.stop()
                 for output in self._outputs.values():
@@ -202,21 +241,30 @@ class Sender:
                     edge.close()
                     del self._edges[number]
 
-    def close_output(self, output_id: str) -> None:
-        """Send nothing more on this output; what receivers hold is still awaited."""
-        with self._lock:
-            output = self._outputs.pop(output_id, None)
-            if output is not None:
-                for edge in output.routes:
-                    edge.stop()
-
     def close(self) -> None:
         """Give up every descriptor. The memory stays for those who map it."""
         with self._lock:
+            if self._busy:
+                self._deferred.append(self.close)
+                return
             self._outputs.clear()
             for edge in self._edges.values():
                 edge.close()
             self._edges.clear()
+
+    def tidy(self) -> bool:
+        """Collect what receivers returned, if they hold much; whether they still do."""
+        if self._arena.held_bytes <= KEEP_WARM_BYTES:
+            return False
+        with self._lock:
+            if not self._busy:
+                self._collect()
+        return self._arena.held_bytes > KEEP_WARM_BYTES
+
+    def _catch_up(self) -> None:
+        """Do what signal handlers asked for while the lock was in the middle of a change."""
+        while self._deferred:
+            self._deferred.popleft()()
 
     def _pack_slot(
         self,
@@ -264,44 +312,54 @@ class Sender:
         slot = self._arena.try_allocate(size)
         if slot is not None:
             return slot
+        self._collect()
+        return self._arena.allocate(size)
+
+    def _collect(self) -> None:
+        """Take back the slots of loans that were dropped, and those that receivers returned."""
         while self.dropped_loans:
             self._arena.release(self.dropped_loans.popleft())
         for edge in self._edges.values():
             if edge.holds_slots:
                 edge.collect()
-        return self._arena.allocate(size)
 
     @staticmethod
     def _has_room(edge: SendingEdge) -> bool:
         return edge.has_room() if edge.backpressure else edge.make_room()
 
-    def _wait_for_room(self, output: Output) -> list[SendingEdge]:
+    def _wait_for_room(self, output: Output, correlated: bool) -> list[SendingEdge]:
         """Wait until every route has room; the routes to send on.
 
-        The lock is given up while waiting, so all is looked at again afterwards.
+        A message that may be dropped waits for backpressure alone. The lock is given up while
+        waiting, so all is looked at again afterwards.
         """
         while True:
             full = [edge for edge in output.routes if not self._has_room(edge)]
             if not full:
                 return output.routes
             control = self._control
-            if control is None or control.interrupted:
+            waits = [edge for edge in full if edge.backpressure or correlated]
+            if not waits or control is None or control.interrupted:
                 for edge in full:
                     edge.count_unsent()
                 return [edge for edge in output.routes if edge not in full]
+            self._busy = False
             self._lock.release()
             try:
-                wait_for_return(full[0], control.fileno())
+                wait_for_return(waits[0], control.fileno())
                 control.pump()
             finally:
                 self._lock.acquire()
+                self._busy = True
             if self._outputs.get(output.id) is not output:
                 raise NodeClosedError(f"`{output.id}` was closed while a message waited for room")
-            if full[0].return_read >= 0:
-                full[0].collect()
+            if waits[0].return_read >= 0:
+                waits[0].collect()
 
 
-def _materialise(write: Callable[[memoryview], object], size: int) -> bytes:
+def _materialise(body: Body, size: int) -> bytes:
+    if not callable(body):
+        return bytes(body)
     memory = bytearray(size)
-    write(memoryview(memory))
+    body(memoryview(memory))
     return bytes(memory)

@@ -6,10 +6,10 @@ daemon raises to say "look at your control socket".
 
     0  magic           8  control word (daemon)   16..  for each output:  messages, bytes
     1  pid                                              for each route:   sent, dropped
-    2  state                                            for each input:   received, bytes, late,
-    3  last activity, ns since the epoch                                  then 40 latency buckets
-    4  number of words
+    2  state                                            for each input:   received, bytes, last,
+    3  number of words                                                    then 40 latency buckets
 
+`last` is when the input's last message was received, ns since the epoch; 0 if none was.
 A route's `sent` counts every message the node put on that edge, the dropped ones too:
 sent = received + dropped + still waiting. Latency bucket `k` counts messages that took
 2^(k-1) <= ns < 2^k from send to receive; the last bucket takes all longer ones.
@@ -23,7 +23,7 @@ import msgspec
 
 MAGIC = 0x31_64_72_61_6F_62  # "board1"
 WORD_BYTES = 8
-WORD_MAGIC, WORD_PID, WORD_STATE, WORD_ACTIVITY, WORD_WORDS = range(5)
+WORD_MAGIC, WORD_PID, WORD_STATE, WORD_WORDS = range(4)
 WORD_CONTROL = 8
 _HEADER_WORDS = 16
 LATENCY_BUCKETS = 40
@@ -51,7 +51,7 @@ class BoardLayout(msgspec.Struct, frozen=True):
         return self.output(self.outputs) + index * _ROUTE_WORDS
 
     def input(self, index: int) -> int:
-        """Words of input `index`: received, bytes, late, then the latency buckets."""
+        """Words of input `index`: received, bytes, last, then the latency buckets."""
         return self.route(self.routes) + index * _INPUT_WORDS
 
     @property
@@ -65,7 +65,8 @@ class InputCounters(msgspec.Struct, frozen=True):
 
     received: int
     bytes: int
-    late: int
+    last_ns: int
+    """When the last message was received, ns since the epoch; 0 if none was."""
     latency: tuple[int, ...]
     """Counts by power of two of nanoseconds."""
 
@@ -95,15 +96,10 @@ class BoardReader:
     def input(self, index: int) -> InputCounters:
         """What input `index` has seen."""
         at = self._layout.input(index)
-        received, size, late = self._words[at : at + 3]
+        received, size, last_ns = self._words[at : at + 3]
         return InputCounters(
-            received, size, late, tuple(self._words[at + 3 : at + 3 + LATENCY_BUCKETS])
+            received, size, last_ns, tuple(self._words[at + 3 : at + 3 + LATENCY_BUCKETS])
         )
-
-    @property
-    def activity_ns(self) -> int:
-        """When the node last received or sent, ns since the epoch; 0 if never."""
-        return self._words[WORD_ACTIVITY]
 
 
 def fresh_header(layout: BoardLayout) -> bytes:

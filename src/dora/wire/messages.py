@@ -161,11 +161,13 @@ class NodeRestarted(msgspec.Struct, tag="node_restarted", frozen=True):
 class ReceiverGone(msgspec.Struct, tag="receiver_gone", frozen=True):
     """Daemon to node: send nothing more on these edges.
 
-    `died` tells that the process is gone too, so that it holds no sample any more.
+    `died` tells that the process is gone too, so that it holds no sample any more. With `stays` the
+    edges go on: another process may come and read them.
     """
 
     edges: list[int]
     died: bool
+    stays: bool = False
 
 
 class NewArena(msgspec.Struct, tag="new_arena", frozen=True):

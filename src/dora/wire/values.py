@@ -8,6 +8,7 @@ Elsewhere: what a type header says (`wire.payload`), who keeps the bytes alive (
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,7 @@ def _dtype(np: Any, described: Any) -> Any:
     return np.dtype({**described, "formats": [_dtype(np, f) for f in described["formats"]]})
 
 
+@functools.cache
 def null_value() -> pa.Array:
     """The value of a timer's tick: an Arrow null array without elements."""
     import pyarrow as pa

@@ -1,0 +1,90 @@
+"""Who may speak to the daemon: accepts connections of this user, and keeps strangers at bay.
+
+A connection is a stranger until it has registered as a node. Strangers have little time, and only
+so many are kept; running out of descriptors makes new ones wait and hurts nobody else.
+
+Elsewhere: what they say (`daemon.link`), whether a node is let in (`daemon.roster`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from dora.daemon.link import Link
+from dora.transport import endpoint
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+
+    from dora.daemon.link import LinkOwner
+    from dora.daemon.observer import Observer
+
+_REGISTER_WITHIN_S = 30.0
+_ACCEPT_AT_ONCE = 64
+_ACCEPT_AGAIN_S = 0.1
+_MOST_STRANGERS = 512
+"""The oldest makes room for one more."""
+
+
+class Door:
+    """The listening socket, which it takes over, and the strangers at it."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listener: socket.socket,
+        owner: LinkOwner,
+        observer: Observer,
+    ) -> None:
+        self._loop = loop
+        self._listener = listener
+        self._owner = owner
+        self._observer = observer
+        self._strangers: dict[Link, asyncio.TimerHandle] = {}
+        self._open = True
+        listener.setblocking(False)
+        loop.add_reader(listener, self._accept)
+
+    def forget(self, link: Link) -> None:
+        """It has registered, or is gone: a stranger no more."""
+        timer = self._strangers.pop(link, None)
+        if timer is not None:
+            timer.cancel()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._open = False
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        for link in list(self._strangers):
+            link.close_when_sent()
+            self._drop(link)
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPT_AT_ONCE):
+            try:
+                sock, _address = self._listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as exc:
+                self._observer.notice("warn", f"a new connection has to wait: {exc.strerror}")
+                self._loop.remove_reader(self._listener)
+                self._loop.call_later(_ACCEPT_AGAIN_S, self._accept_again)
+                return
+            if endpoint.peer_uid(sock) != os.getuid():
+                sock.close()
+                continue
+            while len(self._strangers) >= _MOST_STRANGERS:
+                self._drop(next(iter(self._strangers)))
+            link = Link(self._loop, sock, self._owner)
+            self._strangers[link] = self._loop.call_later(_REGISTER_WITHIN_S, self._drop, link)
+
+    def _accept_again(self) -> None:
+        if self._open:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _drop(self, stranger: Link) -> None:
+        self.forget(stranger)
+        stranger.close()
