@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 VISION := examples/vision
 STRESS_ROUNDS ?= 20
-STRESS_TESTS ?= $(wildcard tests/wire tests/transport tests/node tests/daemon)
+STRESS_TESTS ?= $(wildcard tests/wire tests/transport tests/node tests/daemon tests/faults)
 BENCH_ARGS ?=
 
 .PHONY: demo test assets lint bench microbench stress clean
@@ -49,6 +49,8 @@ stress: $(VENV)/.dev
 		echo "round $$round of $(STRESS_ROUNDS)"; \
 		$(BIN)/python -m pytest -q -p no:cacheprovider $(STRESS_TESTS) || exit 1; \
 	done
+	@echo "the long version: 10^5 messages, 16 receivers, 100 MB"
+	DORA_TEST_STRESS=1 $(BIN)/python -m pytest -q -p no:cacheprovider tests/transport
 
 clean:
 	rm -rf $(VENV) $(RIVAL) $(VISION)/assets $(VISION)/pictures bench/results.json bench/loan.json

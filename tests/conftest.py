@@ -112,6 +112,8 @@ def _files() -> set[Path]:
     """This user's entries where shared memory and sockets of dataflows could lie."""
     found = set()
     for path in [path for folder, name in PLACES for path in Path(folder).glob(name)]:
+        if path.match("sem.mp-*") or path.suffix == ".zenoh":  # not ours: other programs' at work
+            continue
         try:
             if path.lstat().st_uid == os.getuid():
                 found.add(path)

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dora.cli.absent import absent_command
 from dora.cli.options import (
     LOG_FORMATS,
     RunOptions,
@@ -63,6 +62,8 @@ class _Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0][:1] != "-" and self.get_command(ctx, args[0]) is None:
+            from dora.cli.absent import absent_command
+
             ctx.fail(absent_command(args[0], self.list_commands(ctx)))
         return super().resolve_command(ctx, args)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dora.descriptor.graph import Graph, Vertex
     from dora.descriptor.placement import Box, Point, Strand
 
-_SMALLEST = 0.82
-"""Scaled down to this, the smallest text is 9 pixels high."""
+_SMALLEST = 0.75
+"""Scaled down to this, text of 11 pixels can just be read."""
 _LARGEST = 1.3
 _ROUNDING = 9.0
 _COLOURS = 8

@@ -51,8 +51,7 @@ class Layering:
 
 def layered(graph: Graph) -> Layering:
     """The columns of a graph and its bundles."""
-    forward = _without_cycles(graph)
-    column_of = _columns(graph, forward)
+    column_of = _columns(graph, _without_cycles(graph))
     columns: list[list[str]] = [[] for _ in range(max(column_of.values(), default=-1) + 1)]
     for vertex in graph.vertices:
         columns[column_of[vertex.key]].append(vertex.key)
@@ -60,10 +59,10 @@ def layered(graph: Graph) -> Layering:
     for wire in graph.wires:
         key = (wire.start, wire.output)
         bundle = bundles.setdefault(key, Bundle(wire.start, wire.output, [wire.start]))
-        if (wire.start, wire.end) not in forward:
+        before = column_of[wire.end] - column_of[wire.start] - 1
+        if before < 0:
             bundle.back.append(wire)
             continue
-        before = column_of[wire.end] - column_of[wire.start] - 1
         while len(bundle.stops) <= before:
             bend = f"{wire.start}\n{wire.output}\n{len(bundle.stops)}"
             columns[column_of[wire.start] + len(bundle.stops)].append(bend)

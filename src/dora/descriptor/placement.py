@@ -1,9 +1,9 @@
 """Where everything of a graph stands in a picture: boxes, ports, and the lines between them.
 
 Ports stand in rows inside their box, inputs at its left edge and outputs at its right, so no label
-lies on a line. Heights are chosen so that lines run as level as the order in a column allows. Lines
-that lead back run in lanes of their own below the columns they pass. Pure; sizes are in pixels of an
-unscaled picture, and text is taken to be of one width.
+lies on a line. Heights are chosen so that lines run as level as the order in a column allows.
+Lines that lead back run in lanes of their own below the columns they pass. Pure; sizes are in
+pixels of an unscaled picture, and all characters are taken to be of one width.
 
 Used by `descriptor.drawing`. Elsewhere: columns and their order (`descriptor.layering`).
 """
@@ -11,6 +11,7 @@ Used by `descriptor.drawing`. Elsewhere: columns and their order (`descriptor.la
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dora.descriptor.graph import VIRTUAL
@@ -86,7 +87,7 @@ class Picture:
 def place(graph: Graph) -> Picture:
     """Choose a place for everything."""
     layering = layered(graph)
-    sizes = {vertex.key: box for vertex, box in zip(graph.vertices, _sizes(graph, layering))}
+    sizes = _sizes(graph, layering)
     places = _Places(layering, sizes)
     strands = tuple(places.strand(bundle) for bundle in _inner_first(layering, places))
     boxes = {key: places.box(key) for key in sizes}
@@ -110,7 +111,7 @@ def shortened(text: str, *, end: bool = False) -> str:
     return "…" + text[1 - _LONGEST :] if end else text[: _LONGEST - 1] + "…"
 
 
-def _sizes(graph: Graph, layering: Layering) -> list[Box]:
+def _sizes(graph: Graph, layering: Layering) -> dict[str, Box]:
     """The boxes, not placed yet, their ports in an order that saves crossings."""
     order = {key: i for column in layering.columns for i, key in enumerate(column)}
     leads: dict[tuple[str, str], float] = {}
@@ -121,12 +122,12 @@ def _sizes(graph: Graph, layering: Layering) -> list[Box]:
         leads[bundle.start, bundle.output] = sum(ends) / len(ends) if ends else len(order)
         for wire, stop in bundle.forth:
             comes[wire.end, wire.input] = float(order[stop])
-    boxes: list[Box] = []
+    boxes: dict[str, Box] = {}
     for vertex in graph.vertices:
         key, last = vertex.key, float(len(order))
         inputs = sorted(vertex.inputs, key=lambda port: comes.get((key, port), last))
         outputs = sorted(vertex.outputs, key=lambda port: leads.get((key, port), last))
-        boxes.append(_sized(vertex, inputs, outputs, notes))
+        boxes[key] = _sized(vertex, inputs, outputs, notes)
     return boxes
 
 
@@ -202,14 +203,11 @@ class _Places:
         start = self.column_of[bundle.start]
         curves: list[tuple[Point, Point]] = []
         tips: list[Point] = []
-        here = (self._right(start), self._out(bundle.start, bundle.output))
-        points = {bundle.start: here}
-        for stop in bundle.stops[1:]:
+        points = {bundle.start: (self._right(start), self._out(bundle.start, bundle.output))}
+        for before, stop in pairwise(bundle.stops):
             column, y = self.column_of[stop], self.top[stop]
-            there = (self._x[column], y)
-            here = (self._right(column), y)
-            curves += [(points[bundle.stops[bundle.stops.index(stop) - 1]], there), (there, here)]
-            points[stop] = here
+            into, points[stop] = (self._x[column], y), (self._right(column), y)
+            curves += [(points[before], into), (into, points[stop])]
         for wire, stop in bundle.forth:
             tips.append(self._tip(wire))
             curves.append((points[stop], (tips[-1][0] - TIP_LENGTH, tips[-1][1])))
@@ -279,14 +277,14 @@ class _Places:
                 steps[self.column_of[start] + 1] += 1
             if bundle.back:
                 turns[self.column_of[bundle.start] + 1] += 1
-                for column in {self.column_of[wire.end] for wire in bundle.back}:
-                    turns[column] += 1
+                for end in {self.column_of[wire.end] for wire in bundle.back}:
+                    turns[end] += 1
         self._x: list[float] = []
         self._width: list[float] = []
         x = MARGIN
         for number, column in enumerate(self._columns):
             if number:
-                x += min(150.0, 56 + 3.0 * steps[number])
+                x += min(120.0, 44 + 3.0 * steps[number])
             x += _RUN_GAP * turns[number] + (18 if turns[number] else 0)
             width = max((self._sizes[key].width for key in column if key in self._sizes), default=0)
             self._x.append(x)
@@ -299,7 +297,7 @@ class _Places:
         after: dict[str, list[tuple[Callable[[], float], float]]] = {}
         for bundle in bundles:
             for start, end, wire in [
-                *((a, b, None) for a, b in zip(bundle.stops, bundle.stops[1:], strict=False)),
+                *((before_it, it, None) for before_it, it in pairwise(bundle.stops)),
                 *((stop, wire.end, wire) for wire, stop in bundle.forth),
             ]:
                 leaves = self._drops.get((start, "out", bundle.output), 0.0)

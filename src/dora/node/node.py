@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dora.errors import NodeClosedError, NodeInitError, OutputError
-from dora.node import logs, session
+from dora.node import exit_status, logs, session
 from dora.node.samples import Lender, SampleHandler
 from dora.version import VERSION
 from dora.wire import messages
@@ -77,6 +77,7 @@ class Node:
         self._closed = None
         _nodes.add(self)
         logs.install()
+        exit_status.watch()
 
     # ---- receiving ----
 
@@ -385,8 +386,7 @@ def _check_timeout(timeout: float) -> None:
 
 def _close_all_at_exit() -> None:
     for node in list(_nodes):
-        # Without a goodbye: NODE_FAILED, if the status calls for it, comes before INPUT_CLOSED.
-        node._close(_AT_EXIT, goodbye=False)
+        node._close(_AT_EXIT, goodbye=exit_status.ends_well())
 
 
 def _disown_all_in_child() -> None:
