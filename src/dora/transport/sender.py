@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from dora.wire.payload import Body, Encoded
 
 _INLINE_LIMIT = 448
+_TIDY_EVERY = 64
+"""After so many messages of an output, memory that receivers returned is looked for, if they hold
+much: a node that sends only small ones would never need it."""
 _LOAN_TAIL_BYTES = 1 << 12
 """Address space behind a loan's payload, for metadata that does not fit into the ticket."""
 
@@ -176,6 +179,8 @@ class Sender:
         counters = output.counters
         counters[0] += 1
         counters[1] += size
+        if not output.sequence % _TIDY_EVERY and self._arena.held_bytes > KEEP_WARM_BYTES:
+            self._collect()
         if not routes:
             return
         flags = CORRELATED if correlated else 0
