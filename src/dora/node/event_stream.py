@@ -19,6 +19,7 @@ from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING, Protocol
 
 from dora.node import events
+from dora.node.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +103,7 @@ class EventStream:
         pump: Reads the daemon's socket; calls `post` for what it found.
         endless: Ids of inputs that never close of themselves.
         end_without_timers: Timers and endless inputs do not keep the stream open.
+        spin_us: How long a wait stays awake where messages come thick; see `node.waiting`.
         tidy: Takes back memory that receivers returned; whether they still hold much.
     """
 
@@ -114,6 +116,7 @@ class EventStream:
         *,
         endless: frozenset[str],
         end_without_timers: bool,
+        spin_us: int,
         tidy: Callable[[], bool],
     ) -> None:
         self._lock = threading.RLock()
@@ -133,6 +136,7 @@ class EventStream:
         self._closes = bool(self._data_inputs) and (not others or end_without_timers)
         self._wake = _Wake()
         self._epoll = select.epoll()
+        self._waiting = Waiting(self._epoll, spin_us)
         self._sources: dict[int, _Source] = {}
         self._watch(self._wake.fd, self._wake)
         self._watch(control_fd, _Control(pump))
@@ -234,7 +238,7 @@ class EventStream:
         elif timeout_s is not None and timeout_s > _LONGEST_POLL_S:
             timeout_s = _LONGEST_POLL_S
         try:
-            found = self._epoll.poll(timeout_s)
+            found = self._waiting.wait(timeout_s)
         except (ValueError, OSError):
             if self._closed:  # closed by a signal handler while waiting
                 return

@@ -17,6 +17,7 @@ from dora.node import daemon_link, events
 from dora.node.event_stream import EventStream
 from dora.node.inputs import InputPort
 from dora.node.timers import Alarm, Timer
+from dora.node.waiting import spin_us
 from dora.transport.arena import Arena, ArenaView, map_words
 from dora.transport.edge import ReceivingEdge, SendingEdge
 from dora.transport.sender import Sender
@@ -67,6 +68,7 @@ class Session:
             self.pump,
             endless=frozenset(welcome.log_inputs),
             end_without_timers=welcome.end_without_timers,
+            spin_us=spin_us(),
             tidy=self.sender.tidy,
         )
         for message in self._early:
