@@ -12,8 +12,8 @@ import pytest
 
 from dora import DoraError, Node, NodeInitError
 from dora.errors import ProtocolError
-from dora.node import node as node_module
 from dora.transport import endpoint
+from dora.version import VERSION
 from dora.wire import messages
 from dora.wire.framing import Deframer, frame
 
@@ -107,9 +107,7 @@ def test_a_spawned_node_registers_as_configured_and_ignores_the_id_it_is_given(
         with pytest.raises(NodeInitError, match="here already"):
             Node("other")
         assert daemon.heard == [
-            messages.Register(
-                messages.PROTOCOL, node_module.VERSION, daemon.id, "camera", 3, os.getpid()
-            )
+            messages.Register(messages.PROTOCOL, VERSION, daemon.id, "camera", 3, os.getpid())
         ]
     finally:
         daemon.close()

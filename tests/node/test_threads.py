@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dora.errors import NodeClosedError
-from dora.node import node as node_module
+from dora.node import core
 from dora.wire import messages
 
 from .rig import DEADLINE_S, Rigs
@@ -152,7 +152,7 @@ def test_a_send_that_the_end_of_the_process_overtakes_is_dropped_quietly(
     wire: Rigs, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig = wire(outputs=("out",))
-    rig.node.send_output("out", ClosesWhenEncoded(node_module._close_all_at_exit))
+    rig.node.send_output("out", ClosesWhenEncoded(core._close_all_at_exit))
     rig.node.send_output("out", 1)
     rig.node.send_output("undeclared", 1)
     assert rig.take("out") is None

@@ -45,7 +45,12 @@ def run_flow(plan: Plan, options: RunOptions) -> int:
     """
     caught: list[int] = []
     previous = {number: signal.getsignal(number) for number in _STOP_SIGNALS}
-    heeded = [number for number in _STOP_SIGNALS if previous[number] is not signal.SIG_IGN]
+    # A shell lets what it puts into the background ignore SIGINT, but whoever sends one means it.
+    heeded = [
+        number
+        for number in _STOP_SIGNALS
+        if number != signal.SIGHUP or previous[number] is not signal.SIG_IGN  # else: `nohup`
+    ]
 
     def note(number: int, _frame: FrameType | None) -> None:
         caught.append(number)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from dora.node import events
 
 if TYPE_CHECKING:
-    from dora.node.event_stream import EventStream
     from dora.node.event_types import Event
+    from dora.node.host import Stream
 
 
 class AsyncReceiver:
     """Waits for events in whatever loop is running; several tasks may wait, one is served first."""
 
-    def __init__(self, stream: EventStream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._waiting: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
         self._turns: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}

@@ -281,8 +281,8 @@ class EventStream:
                     self._pending.appendleft(event)
                     return events.input_recovered(event["id"])
             case "INPUT_CLOSED":
-                port = self._ports[event["id"]]
-                if port.closed:
+                port = self._ports.get(event["id"])
+                if port is not None and port.closed:
                     self._close_input(port)
                     if port.id in self._silent:
                         return None  # it was called closed when it timed out

@@ -25,7 +25,7 @@ from dora.wire import messages
 from dora.wire.board import STATE_RUNNING, WORD_CONTROL, WORD_PID, WORD_STATE, BoardLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from dora.node.daemon_link import DaemonLink
     from dora.node.event_types import NodeFailure
@@ -98,6 +98,16 @@ class Session:
                 self.stream.post(events.stop("MANUAL"))
         finally:
             self._pumping.release()
+
+    def close_outputs(self, output_ids: Sequence[str]) -> None:
+        """Send nothing more on these, and have the daemon close them behind all that was sent."""
+        for output_id in output_ids:
+            self.sender.close_output(output_id)
+        self.link.send(messages.CloseOutputs(list(output_ids)))
+
+    def disown(self) -> None:
+        """In a forked child: give up its copy of the socket."""
+        self.link.disown()
 
     def close(self, *, goodbye: bool = True) -> None:
         """Say goodbye; give up every descriptor. Values that were received stay valid.

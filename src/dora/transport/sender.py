@@ -118,6 +118,14 @@ class Sender:
         for edge in routes:
             self._edges[edge.edge] = edge
 
+    def close_output(self, output_id: str) -> None:
+        """Send nothing more on an output; one that is not there, or no more, is no error."""
+        with self._lock:
+            if self._busy:
+                self._deferred.append(lambda: self.close_output(output_id))
+                return
+            self._outputs.pop(output_id, None)
+
     @property
     def arena(self) -> Arena:
         """The memory that values are written to."""
@@ -150,7 +158,7 @@ class Sender:
         with self._lock:
             if self._busy:
                 header, size, body = encoded
-                kept = (header, size, _materialise(body, size))
+                kept = (header, size, materialise(body, size))
                 self._deferred.append(
                     lambda: self.send(output_id, kept, metadata, correlated=correlated, loan=loan)
                 )
@@ -190,7 +198,7 @@ class Sender:
             slot = self._pack_slot(output, flags, now, header, metadata, size, body, loan)
         else:
             if callable(body):
-                body = _materialise(body, size)
+                body = materialise(body, size)
             if not self._ticket.pack_inline(flags, output.sequence, now, header, metadata, body):
                 slot = self._pack_slot(output, flags, now, header, metadata, size, body, None)
         if slot is not None:
@@ -362,7 +370,8 @@ class Sender:
                 waits[0].collect()
 
 
-def _materialise(body: Body, size: int) -> bytes:
+def materialise(body: Body, size: int) -> bytes:
+    """The bytes of an encoded value's body."""
     if not callable(body):
         return bytes(body)
     memory = bytearray(size)
