@@ -1,31 +1,28 @@
 """One dataflow: an event in, instructions out. Pure: no socket, process, file or clock.
 
-It opens the start barrier, follows each node through the table of `daemon.lifecycle`, closes edges
-when a side is gone, passes failures on to consumers, climbs the stop ladder, and says when all is
-over. Carried out by `daemon.server`, which alone calls it; told to the user by `daemon.report`.
+It opens the start barrier, follows each node through the table of `daemon.lifecycle`, climbs the
+stop ladder, and says when all is over; `daemon.edge_book` keeps what that means for edges. Carried out by `daemon.server`, which alone calls it; told to the user by `daemon.report`.
 """
 
 from __future__ import annotations
 
 import signal
-from collections import defaultdict
 from enum import Enum, auto
 from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 
 from dora.daemon import lifecycle
+from dora.daemon.edge_book import EdgeBook
 from dora.daemon.edges import edges_of
 from dora.daemon.events import (
     Admit,
-    CloseEdges,
     Connected,
     Disconnected,
     Event,
     Exited,
     Finish,
     Instruction,
-    LoseEdges,
     Notice,
     OpenBarrier,
     OutputsClosed,
@@ -40,12 +37,10 @@ from dora.daemon.events import (
 from dora.daemon.lifecycle import NodeState, Verdict, exit_verdict
 from dora.daemon.report import KILLED_BY_DORA, NodeFailure, exit_text, listed
 from dora.daemon.roster import NodeRecord, Roster
-from dora.wire.messages import NodeFailed, NodeRestarted, ReceiverGone, Refused, Stop
+from dora.wire.messages import NodeRestarted, Refused, Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
 
-    from dora.daemon.edges import Edge
     from dora.descriptor.plan import Plan
 
 _FIRST_REMINDER_S = 2.0
@@ -82,12 +77,8 @@ class Supervisor:
         self.never_joined: list[str] = []
         """Whom the start barrier still waited for when the time of the dataflow was over."""
         self._graces = graces or Graces()
-        self._edges = edges_of(plan)
         self._roster = Roster(plan)
-        self._closed: set[int] = set()
-        """Edges whose sender will send nothing more."""
-        self._lost: set[int] = set()
-        """Edges whose receiver will read nothing more."""
+        self._book = EdgeBook(edges_of(plan), self._roster)
         self._reminder_s = _FIRST_REMINDER_S
         self._stops = 0
 
@@ -119,11 +110,8 @@ class Supervisor:
         if isinstance(event, Connected):
             return self._connected(node, event)
         if isinstance(event, OutputsClosed):
-            return self._close(
-                edge
-                for edge in self._edges
-                if edge.sender == node.id and edge.output in event.outputs and edge.feed == "node"
-            )
+            written = self._book.written_by(node.id)
+            return self._book.close(edge for edge in written if edge.output in event.outputs)
         if isinstance(event, Disconnected):
             return self._disconnected(node, clean=event.clean)
         if isinstance(event, Exited):
@@ -149,15 +137,15 @@ class Supervisor:
         node.joins += 1
         node.linked = True
         instructions: list[Instruction] = []
-        own = [e for e in self._edges if node.id in (e.sender, e.receiver)]
+        own = self._book.touching(node.id)
         # Log edges of a dynamic node are the daemon's to close, never its own.
-        over = frozenset(e.number for e in own if e.number in self._closed | self._lost)
+        over = [edge for edge in own if self._book.is_over(edge)]
         if node.dynamic:
             again = " again" if node.joins > 1 else ""
             instructions.append(
                 Notice("info", f"dynamic node `{node.id}` (pid {event.pid}) joined{again}")
             )
-            unfed = sorted(e.target for e in own if e.sender == node.id and e.number in over)
+            unfed = sorted(edge.target for edge in over if edge.sender == node.id)
             if unfed:
                 instructions.append(
                     Notice(
@@ -168,15 +156,13 @@ class Supervisor:
                 )
         # At a first join, inputs whose sender has ended are part of it: messages may still wait.
         without = frozenset(
-            number
-            for number in over
-            if number in self._lost or self._edges[number].sender == node.id
+            edge.number for edge in over if edge.sender == node.id or self._book.is_lost(edge)
         )
         instructions.append(Admit(node.id, without))
         if node.joins > 1:
             instructions += [
                 Tell(receiver, NodeRestarted(node.id))
-                for receiver in sorted({e.receiver for e in own if e.number not in over})
+                for receiver in sorted({edge.receiver for edge in own if edge not in over})
                 if receiver != node.id and self._roster[receiver].linked
             ]
         if self.phase is Phase.RUNNING:
@@ -201,15 +187,17 @@ class Supervisor:
         node.linked = False
         if not node.dynamic:
             node.life.handle(lifecycle.NodeClosed())
-            return self._close(self._written_by(node)) + self._lose(self._read_by(node), died=False)
+            return self._book.close(self._book.written_by(node.id)) + self._book.lose(
+                self._book.read_by(node.id), died=False
+            )
         node.life.handle(lifecycle.NodeLeft())
         instructions: list[Instruction] = []
         if clean:
-            instructions += self._close(self._written_by(node))
+            instructions += self._book.close(self._book.written_by(node.id))
         # Its inputs stay as they are, so that it reads on when it comes back; only a sender that
         # waits for it would wait for ever.
-        instructions += self._lose(
-            (edge for edge in self._read_by(node) if edge.backpressure), died=not clean
+        instructions += self._book.lose(
+            (edge for edge in self._book.read_by(node.id) if edge.backpressure), died=not clean
         )
         if not clean:
             instructions += self._free_what_it_held(node)
@@ -219,8 +207,8 @@ class Supervisor:
 
     def _free_what_it_held(self, node: NodeRecord) -> list[Instruction]:
         """A dynamic node's process is gone, but its inputs wait for the next one."""
-        edges = [edge for edge in self._read_by(node) if edge.number not in self._lost]
-        return self._tell_senders(edges, died=True, stays=True)
+        edges = [edge for edge in self._book.read_by(node.id) if not self._book.is_lost(edge)]
+        return self._book.tell_senders(edges, died=True, stays=True)
 
     def _spawn_failed(self, node: NodeRecord, error: str) -> list[Instruction]:
         node.life.handle(lifecycle.ExitedForGood())
@@ -255,7 +243,7 @@ class Supervisor:
             others = bool(self._roster.alive())
             rest = "; the other nodes go on" if others and not ending else ""
             instructions.append(Notice("error", told + rest))
-            instructions += self._tell_consumers(node, failure)
+            instructions += self._book.tell_consumers(node.id, failure)
         elif absent:
             instructions.append(
                 Notice(
@@ -264,51 +252,9 @@ class Supervisor:
                     f"{event.after_s:.1f} s and never joined the dataflow (no `Node()`)",
                 )
             )
-        instructions += self._close(e for e in self._edges if e.sender == node.id)
-        instructions += self._lose(self._read_by(node), died=True)
+        instructions += self._book.close(self._book.sent_by(node.id))
+        instructions += self._book.lose(self._book.read_by(node.id), died=True)
         return instructions + self._open_barrier_if_complete() + self._finish_if_over()
-
-    def _tell_consumers(self, node: NodeRecord, failure: NodeFailure) -> list[Instruction]:
-        inputs: dict[str, list[str]] = defaultdict(list)
-        for edge in self._edges:
-            if edge.sender == node.id and edge.number not in self._lost:
-                inputs[edge.receiver].append(edge.input)
-        return [
-            Tell(receiver, NodeFailed(node.id, failure.brief, ids))
-            for receiver, ids in inputs.items()
-            if self._roster[receiver].linked
-        ]
-
-    def _written_by(self, node: NodeRecord) -> list[Edge]:
-        return [e for e in self._edges if e.sender == node.id and e.feed == "node"]
-
-    def _read_by(self, node: NodeRecord) -> list[Edge]:
-        return [e for e in self._edges if e.receiver == node.id]
-
-    def _close(self, edges: Iterable[Edge]) -> list[Instruction]:
-        fresh = [e.number for e in edges if e.number not in self._closed]
-        self._closed.update(fresh)
-        wanted = tuple(number for number in fresh if number not in self._lost)
-        return [CloseEdges(wanted)] if wanted else []
-
-    def _lose(self, edges: Iterable[Edge], *, died: bool) -> list[Instruction]:
-        edges = list(edges)
-        fresh = tuple(e.number for e in edges if e.number not in self._lost)
-        self._lost.update(fresh)
-        told = [edge for edge in edges if died or edge.number in fresh]
-        instructions: list[Instruction] = [LoseEdges(fresh)] if fresh else []
-        return instructions + self._tell_senders(told, died=died)
-
-    def _tell_senders(
-        self, edges: list[Edge], *, died: bool, stays: bool = False
-    ) -> list[Instruction]:
-        senders: dict[str, list[int]] = defaultdict(list)
-        for edge in edges:
-            if edge.feed == "node" and self._roster[edge.sender].linked:
-                senders[edge.sender].append(edge.number)
-        return [
-            Tell(sender, ReceiverGone(numbers, died, stays)) for sender, numbers in senders.items()
-        ]
 
     # ---- ending ----
 
