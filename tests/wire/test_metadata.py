@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dora.errors import DoraError, MetadataError
@@ -48,7 +48,11 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+OFFSET_OF_A_MICROSECOND = datetime.timezone(datetime.timedelta(microseconds=1))
+
+
 @given(metadatas)
+@example({"at": datetime.datetime(2000, 1, 1, tzinfo=OFFSET_OF_A_MICROSECOND)})
 def test_metadata_arrives_as_it_was_sent(metadata: dict[str, Any]) -> None:
     assert same(decode(encode(metadata)), metadata)
 

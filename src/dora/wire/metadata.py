@@ -2,7 +2,8 @@
 
 Values are bool, int (64 bit), float, str, bytes, datetime, None, lists and dicts of these (keys are
 str), nested as deep as wanted. They arrive as they were sent; a tuple arrives as a list. A datetime
-keeps its offset: it travels as extension 1, the text of `isoformat()`.
+keeps its offset: it travels as extension 1, the text of `isoformat()` without the offset, then, if
+it has one, a space and the offset in microseconds (`fromisoformat` misreads offsets below 1 s).
 
 Elsewhere: `timestamp` and `type_info` of an event are added by the receiver (`node.event_stream`).
 """
@@ -10,7 +11,7 @@ Elsewhere: `timestamp` and `type_info` of an event are added by the receiver (`n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ SET_BY_DORA = frozenset({"timestamp", "type_info"})
 _CORRELATING = frozenset({"request_id", "goal_id", "goal_status"})
 _EXTENSION_DATETIME = 1
 _MAX_DEPTH = 64
+_MICROSECOND = timedelta(microseconds=1)
 _PLAIN = frozenset({bool, int, float, str, bytes, type(None)})
 
 _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
@@ -93,7 +95,7 @@ def _plain(value: Any, path: str, depth: int) -> Any:
             for key, item in value.items()
         }
     if isinstance(value, datetime):
-        return msgspec.msgpack.Ext(_EXTENSION_DATETIME, value.isoformat().encode())
+        return msgspec.msgpack.Ext(_EXTENSION_DATETIME, _datetime_text(value).encode())
     for base, convert in _BASES:
         if isinstance(value, base):
             return convert(value)
@@ -118,9 +120,24 @@ def _type_name(value: Any) -> str:
     return f"`{kind.__module__}.{kind.__qualname__}`".replace("`builtins.", "`")
 
 
+def _datetime_text(value: datetime) -> str:
+    offset = value.utcoffset()
+    text = value.replace(tzinfo=None).isoformat()
+    return text if offset is None else f"{text} {offset // _MICROSECOND}"
+
+
+def _datetime_of(text: str) -> datetime:
+    naive, _, offset = text.partition(" ")
+    value = datetime.fromisoformat(naive)
+    if not offset:
+        return value
+    zone = timezone(int(offset) * _MICROSECOND) if offset != "0" else UTC
+    return value.replace(tzinfo=zone)
+
+
 def _decode_extension(code: int, data: memoryview) -> Any:
     if code == _EXTENSION_DATETIME:
-        return datetime.fromisoformat(bytes(data).decode())
+        return _datetime_of(bytes(data).decode())
     return msgspec.msgpack.Ext(code, bytes(data))
 
 
