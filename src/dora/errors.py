@@ -6,9 +6,20 @@
     ├── NodeInitError            `Node()` could not join its dataflow
     ├── NodeClosedError          a call on a node that was closed, or belongs to another process
     ├── OutputError              an output id that is malformed or not declared
+    ├── OperatorError            an operator's file, class or answer is not as it must be
     ├── PayloadTypeError         a value of a type that cannot be sent; a TypeError too
     ├── MetadataError            metadata that cannot be sent; a TypeError too
+    ├── TypeCheckError           a message not of the type that is declared; a TypeError too
+    ├── InputFormatError         an input typed, piped or in a file cannot be read as a value
+    ├── InputError               an input id that the node does not have, or a message without a key
+    ├── StreamEndedError         events were asked for after the last one
+    ├── RequestError             a request or goal without an answer
+    │   ├── RequestTimeoutError  none came in time; a TimeoutError too
+    │   ├── RequestEndedError    none will come: the dataflow stops, or the other side is gone
+    │   └── RemoteError          the other side answered that it failed
+    ├── ExtensionError           a value that the daemon does not keep
     ├── SampleError              a loan or raw sample used out of turn
+    ├── SimulationError          a simulated node failed, hung or left something behind
     ├── ArenaFullError           receivers hold all of a node's shared memory
     ├── DescriptorLimitError     the process may not open as many files as the dataflow needs
     └── ProtocolError            the other side speaks another protocol, or garbage
@@ -37,6 +48,10 @@ class OutputError(DoraError):
     """An output id is malformed, or is not in the node's `outputs:`."""
 
 
+class OperatorError(DoraError):
+    """An operator's file, its class, or what its `on_event` returned is not as it must be."""
+
+
 class PayloadTypeError(DoraError, TypeError):
     """A value of this type cannot be sent; the message names the conversion to use."""
 
@@ -45,8 +60,48 @@ class MetadataError(DoraError, TypeError):
     """Metadata of this type cannot be sent."""
 
 
+class InputFormatError(DoraError):
+    """An input that was typed, piped in or read from a file is no value that dora knows."""
+
+
+class InputError(DoraError):
+    """An input id is not in the node's `inputs:`, or its message lacks what is needed."""
+
+
+class StreamEndedError(DoraError):
+    """Events were asked for after the last one was handed out."""
+
+
+class RequestError(DoraError):
+    """A request or goal has no answer."""
+
+
+class RequestTimeoutError(RequestError, TimeoutError):
+    """No answer came in time. One that comes later is handed out as an ordinary event."""
+
+
+class RequestEndedError(RequestError):
+    """No answer will come: the dataflow stops, or the other side is gone."""
+
+
+class RemoteError(RequestError):
+    """The other side failed, and said why."""
+
+
+class ExtensionError(DoraError):
+    """The daemon does not keep this value."""
+
+
+class TypeCheckError(DoraError, TypeError):
+    """A value or its metadata is not as the dataflow file declares it."""
+
+
 class SampleError(DoraError):
     """A loan or raw sample was sent twice, or sent while views of it are still open."""
+
+
+class SimulationError(DoraError):
+    """A simulated node failed, hung or left something behind, or the simulation has no end."""
 
 
 class ArenaFullError(DoraError):
@@ -83,6 +138,12 @@ class Problem(msgspec.Struct, frozen=True):
     what: str
     at: Place | None = None
     mend: str | None = None
+
+    @property
+    def in_one_line(self) -> str:
+        """Without the text of the file: for those who do not want to stop at it."""
+        at = f"{self.at.file}:{self.at.line}:{self.at.column}: " if self.at else ""
+        return f"{at}{self.what}; {self.mend}" if self.mend else f"{at}{self.what}"
 
     def __str__(self) -> str:
         lines = []

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dora.cli import build as build_module
 from dora.cli import main as main_module
 from dora.cli.absent import NOT_YET
 from dora.cli.main import STATUS_BUG, STATUS_INTERRUPTED, main
-from dora.cli.options import RunOptions, parse_duration, parse_env, parse_log_filter
+from dora.cli.options import parse_duration, parse_env, parse_log_filter
+from dora.running.options import RunOptions
 from dora.version import VERSION
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def test_a_command_of_dora_rs_that_is_not_there_yet_is_called_so(
     [
         ("validat", "there is no command `validat`; did you mean `dora validate`?"),
         ("topics", "there is no command `topics`; `dora topic` is not in this release"),
-        ("qqq", "there is no command `qqq`; commands: build, graph, run, schema, validate"),
+        ("qqq", "there is no command `qqq`; commands: build, expand, graph,"),
         ("my/flow.yml", "to run that dataflow: `dora run my/flow.yml`"),
     ],
 )
@@ -116,7 +116,51 @@ def test_validate_loads_no_node_code(flow: Path) -> None:
 def test_validate_counts_nodes_and_wires(flow: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flow.write_text(GOOD + "  - {id: b, path: camera.py, inputs: {x: camera/image}}\n")
     assert main(["validate", "flow.yml"]) == 0
-    assert capsys.readouterr().out == "flow.yml: all right (2 nodes, 1 wire)\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "Validating flow.yml...",
+        "Input/output wiring OK.",
+        "Descriptor config OK.",
+        "All type annotations OK.",
+        "flow.yml: all right (2 nodes, 1 wire)",
+    ]
+
+
+TYPED = """
+nodes:
+  - {id: a, path: camera.py, outputs: [x, y], output_types: {x: std/core/v1/UInt8, y: UInt8}}
+  - {id: b, path: camera.py, inputs: {x: a/x, y: a/y}, input_types: {x: std/core/v1/Int32}}
+"""
+
+
+def test_validate_tells_inferred_types_and_warnings_in_the_words_of_dora_rs(
+    flow: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow.write_text(TYPED)
+    assert main(["validate", "flow.yml"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[3:6] == [
+        "Inferred types:",
+        "  inferred std/core/v1/UInt8 on b/y (from a/y)",
+        "Type warnings:",
+    ]
+    assert told[6].startswith("flow.yml:4:73: input `b/x` expects `std/core/v1/Int32`, but `a/x`")
+    assert told[-1] == "1 type warning(s) found."
+
+
+@pytest.mark.parametrize("command", ["validate", "build", "run"])
+def test_strict_types_make_a_warning_of_types_a_mistake(
+    flow: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    flow.write_text(TYPED)
+    assert main([command, "flow.yml", "--strict-types"]) == 1
+    assert capsys.readouterr().err.startswith("[ERROR] flow.yml:4:73: input `b/x` expects")
+
+
+def test_build_warns_of_types_in_one_line(flow: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flow.write_text(TYPED)
+    assert main(["build", "flow.yml"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("WARNING flow.yml:4:73: input `b/x` expects")
 
 
 def test_one_mistake_is_one_message_on_stderr_and_status_1(
@@ -166,7 +210,7 @@ def test_a_bug_of_ours_is_a_traceback_and_status_70(
     flow: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(main_module, "_load", lambda _flow: 1 / 0)
-    assert main(["validate", "flow.yml"]) == STATUS_BUG
+    assert main(["graph", "flow.yml"]) == STATUS_BUG
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
@@ -175,7 +219,7 @@ def test_ctrl_c_is_status_130(flow: Path, monkeypatch: pytest.MonkeyPatch) -> No
         raise KeyboardInterrupt
 
     monkeypatch.setattr(main_module, "_load", interrupted)
-    assert main(["validate", "flow.yml"]) == STATUS_INTERRUPTED
+    assert main(["graph", "flow.yml"]) == STATUS_INTERRUPTED
 
 
 def test_a_reader_that_went_away_is_no_traceback(flow: Path) -> None:
@@ -319,39 +363,6 @@ def test_a_build_command_that_does_not_exist_is_named(
     assert "cannot be run: No such file or directory: `no-such-command-here`" in (
         capsys.readouterr().err
     )
-
-
-@pytest.mark.parametrize(
-    ("words", "uv", "has_pip", "expected"),
-    [
-        (("pip", "install", "x"), False, True, (sys.executable, "-m", "pip", "install", "x")),
-        (("pip3", "list"), False, True, (sys.executable, "-m", "pip", "list")),
-        (
-            ("pip", "install", "x"),
-            True,
-            True,
-            ("/bin/uv", "pip", "install", "--python", sys.executable, "x"),
-        ),
-        (
-            ("pip", "install", "x"),
-            False,
-            False,
-            ("/bin/uv", "pip", "install", "--python", sys.executable, "x"),
-        ),
-        (("python3", "-V"), True, True, (sys.executable, "-V")),
-        (("make", "pip"), True, True, ("make", "pip")),
-    ],
-)
-def test_pip_and_python_mean_those_of_the_interpreter_that_runs_dora(
-    monkeypatch: pytest.MonkeyPatch,
-    words: tuple[str, ...],
-    uv: bool,
-    has_pip: bool,
-    expected: tuple[str, ...],
-) -> None:
-    monkeypatch.setattr(build_module.shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr(build_module, "find_spec", lambda _name: object() if has_pip else None)
-    assert build_module._translate(words, uv=uv) == expected
 
 
 def test_graph_writes_a_page_here_and_says_so(

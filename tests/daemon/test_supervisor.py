@@ -146,6 +146,17 @@ def test_consumers_hear_of_a_failure_before_their_inputs_close_and_the_rest_goes
     assert supervisor.handle(exited("plot")) == [LoseEdges((0,)), Finish()]
 
 
+def test_a_node_that_asks_for_a_stop_never_hurries_one_that_goes_on() -> None:
+    supervisor = started(plans.pair())
+    asked = StopAsked("operator `plot/a` returned STOP_ALL", node="plot")
+    instructions = supervisor.handle(asked)
+    assert notices(instructions) == ["stopping (operator `plot/a` returned STOP_ALL)"]
+    assert Tell("camera", Stop("MANUAL")) in instructions
+    assert Tell("plot", Stop("MANUAL")) in instructions
+    assert supervisor.handle(asked) == []
+    assert SignalNode("camera", signal.SIGTERM) in supervisor.handle(StopAsked("Ctrl-C"))
+
+
 def test_a_goodbye_closes_edges_once_and_the_exit_does_not_repeat_it() -> None:
     supervisor = started(plans.pair())
     assert supervisor.handle(Disconnected("camera", 0, clean=True)) == [CloseEdges((0,))]

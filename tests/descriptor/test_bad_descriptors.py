@@ -34,7 +34,12 @@ def test_problems_stand_in_file_order_and_none_twice(
     with pytest.raises(DescriptorError) as caught:
         load_plan(Path(flow.name), environ=ENVIRON)
     problems = caught.value.problems
-    places = [(problem.at.line, problem.at.column) for problem in problems if problem.at]
+    files = list(dict.fromkeys(problem.at.file for problem in problems if problem.at))
+    places = [
+        (files.index(problem.at.file), problem.at.line, problem.at.column)
+        for problem in problems
+        if problem.at
+    ]
     assert places == sorted(places)
     assert len({(problem.what, problem.at) for problem in problems}) == len(problems)
 

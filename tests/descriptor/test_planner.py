@@ -339,7 +339,6 @@ def test_what_is_accepted_but_not_obeyed_is_a_warning_with_its_place(tmp_path: P
         tmp_path,
         """
 debug: {enable_debug_inspection: true}
-strict_types: true
 nodes:
   - id: camera
     path: camera.py
@@ -348,16 +347,15 @@ nodes:
     health_check_timeout: 5
     startup_timeout: 5
     finish_grace_secs: 1.5
-    output_types: {image: std/media/v1/Image}
     cpu_affinity: [0, 100000]
     outputs: [image]
 """,
     )
-    keys = ("strict_types", "restart_policy", "health_check_timeout", "startup_timeout")
-    for key in (*keys, "finish_grace_secs", "output_types", "cpu_affinity"):
+    keys = ("restart_policy", "health_check_timeout", "startup_timeout")
+    for key in (*keys, "finish_grace_secs", "cpu_affinity"):
         assert sum(f"`{key}`" in warning for warning in plan.warnings) == 1, key
-    assert len(plan.warnings) == 7
-    assert f"{tmp_path / 'flow.yml'}:7:5: node `camera`: `restart_policy`" in plan.warnings[1]
+    assert len(plan.warnings) == 5
+    assert f"{tmp_path / 'flow.yml'}:6:5: node `camera`: `restart_policy`" in plan.warnings[0]
     camera = plan.node("camera")
     assert (camera.restart.policy, camera.restart.max_restarts) == ("on-failure", 3)
     assert (camera.finish_grace_s, camera.cpu_affinity) == (1.5, (0,))

@@ -22,13 +22,15 @@ from dora.transport.sender import Sender
 from dora.wire import messages, metadata, payload
 from dora.wire.board import BoardLayout, BoardReader, fresh_header
 from dora.wire.framing import Deframer, frame
+from dora.wire.layouts import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pytest
 
     from dora.node.event_types import Event
+    from dora.wire.layouts import NodeTypes
 
 DEADLINE_S = 20.0
 ARENA_BYTES = 1 << 32
@@ -47,6 +49,8 @@ class Rig:
         log_inputs: Ids among `inputs` that carry log lines.
         backpressure: Whether the edges of outputs wait for room.
         end_without_timers: Timers do not keep the stream open.
+        types: What is declared of the node's ports.
+        make: Makes the node, which has a `close`.
     """
 
     def __init__(
@@ -61,6 +65,8 @@ class Rig:
         log_inputs: tuple[str, ...] = (),
         backpressure: bool = False,
         end_without_timers: bool = False,
+        types: NodeTypes | None = None,
+        make: Callable[[], Any] = Node,
     ) -> None:
         self._inputs = list(inputs or {})
         self._outputs = list(outputs)
@@ -77,7 +83,8 @@ class Rig:
         own, peer = create_memory("rig node", ARENA_BYTES), create_memory("rig peer", ARENA_BYTES)
         self._view = ArenaView(reopen_read_only(own), ARENA_BYTES)
         self.node_arena_fd = os.dup(own)
-        fds = [own, board, reopen_read_only(peer)]
+        self._stack, stack_write = os.pipe()
+        fds = [own, board, stack_write, reopen_read_only(peer)]
         self._sender = Sender(Arena(peer, PEER_ARENA, ARENA_BYTES))
         self.ports: dict[str, InputPort] = {}
         self.edges: dict[str, SendingEdge] = {}
@@ -112,6 +119,7 @@ class Rig:
                 log_inputs=list(log_inputs),
                 config={"inputs": {}, "outputs": list(outputs)},
                 descriptor={"nodes": []},
+                types={} if types is None else pack(types),
             ),
             fds,
         )
@@ -121,7 +129,7 @@ class Rig:
         config = messages.NodeConfig("rig", "n", 0, "@rig")
         patch.setenv("DORA_NODE_CONFIG", messages.encode_config(config))
         patch.setattr(endpoint, "connect", lambda _address: theirs)
-        self._node: Node | None = Node()
+        self._node: Any = make()
         self._closed = False
 
     @property
@@ -157,7 +165,7 @@ class Rig:
             queue_size,
             backpressure=False,
             arena=self._sender.arena,
-            counters=memoryview(bytearray(16)).cast("Q"),
+            counters=memoryview(bytearray(24)).cast("Q"),
         )
         self.edges[name] = edge
         self._sender.add_output(name, [edge], memoryview(bytearray(16)).cast("Q"))
@@ -238,6 +246,7 @@ class Rig:
         for fd in (*self._closers.values(), *self._kept):
             os.close(fd)
         os.close(self.node_arena_fd)
+        os.close(self._stack)
         self._view.close()
 
 

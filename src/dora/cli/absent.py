@@ -27,12 +27,11 @@ NOT_YET: dict[str, str] = {
     "stop": _STOP,
     "restart": _STOP,
     "logs": _LOGS,
-    "expand": "`dora validate FLOW` checks a dataflow",
     "new": "start from one of the `examples/`",
 }
 NOT_YET |= dict.fromkeys(
     [
-        *("list", "ps", "topic", "node", "top", "inspect", "param", "record", "replay", "trace"),
+        *("list", "ps", "topic", "top", "inspect", "param", "record", "replay", "trace"),
         *("clean", "doctor", "status", "check", "system", "hub", "cluster", "completion", "self"),
     ],
     "",

@@ -1,96 +1,73 @@
-"""`dora build`, and the first step of `dora run`: the `build` commands of the nodes.
+"""`dora build`, and the first step of `dora run`: progress on the terminal, what it came to.
 
-Each command is words, read by no shell. `python` and `pip` mean those of the interpreter that runs
-dora, so that a node finds what its build installed.
-
-Takes a plan from `descriptor.planner`. Elsewhere: splitting the lines (`descriptor.command`).
+Takes a plan from `descriptor.planner`. Elsewhere: building (`building.dataflow`), flags
+(`cli.main`), making an environment fit for node packages (`building.prepare`).
 """
 
 from __future__ import annotations
 
-import os
-import shlex
-import shutil
-import subprocess
-import sys
-from collections import deque
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
-from dora.errors import DoraError
+from dora.building.commands import BuildError
+from dora.building.dataflow import BuildOptions, Built, build_dataflow
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
-    from dora.descriptor.plan import NodePlan, Plan
-
-_LAST_LINES = 10
+    from dora.descriptor.plan import Plan
 
 
-class BuildError(DoraError):
-    """A build command of a node failed."""
-
-
-def build_plan(plan: Plan, *, uv: bool = False) -> None:
-    """Run the build commands of all nodes, in file order, and show what they print.
+def options_of(
+    fetch: Mapping[str, Any], *, uv: bool, parallel: bool = False, trusting: bool = False
+) -> BuildOptions:
+    """How to build, from what the command line says.
 
     Args:
-        plan: What to build; its nodes need not be runnable yet.
-        uv: `pip` means `uv pip`.
+        fetch: The flags that `dora build` and `dora run` share.
+        uv: Build by uv.
+        parallel: Build nodes side by side.
+        trusting: Leave out what was done before.
 
     Raises:
-        BuildError: a command failed or does not exist; later ones are not run.
+        BuildError: flags contradict each other, or one makes no sense.
     """
-    for node in plan.nodes:
-        for words in node.build:
-            _run(node, words, _translate(words, uv=uv), plan.working_dir)
-
-
-def _translate(words: tuple[str, ...], *, uv: bool) -> tuple[str, ...]:
-    """The command with `python` and `pip` of the interpreter that runs dora."""
-    name, *rest = words
-    if name in {"python", "python3"}:
-        return (sys.executable, *rest)
-    if name not in {"pip", "pip3"}:
-        return words
-    # Environments made by uv hold no pip.
-    if (uv or find_spec("pip") is None) and (found := shutil.which("uv")):
-        into = ["--python", sys.executable] if rest[:1] in (["install"], ["uninstall"]) else []
-        return (found, "pip", *rest[:1], *into, *rest[1:])
-    return (sys.executable, "-m", "pip", *rest)
-
-
-def _run(node: NodePlan, words: tuple[str, ...], argv: tuple[str, ...], cwd: Path) -> None:
-    line = shlex.join(words)
-    print(f"{node.id}: build: {line}", flush=True)
-    last: deque[str] = deque(maxlen=_LAST_LINES)
-    try:
-        process = subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env={**os.environ, **node.env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-    except OSError as exc:
+    for override in fetch["hub_override"]:
+        if "=" not in override:
+            raise BuildError(f"`--hub-override {override}` has no path; write `NAME=PATH`")
+    if fetch["locked"] and fetch["write_lockfile"]:
         raise BuildError(
-            f"node `{node.id}`: the build command `{line}` cannot be run: {exc.strerror}: "
-            f"`{argv[0]}`"
-        ) from exc
-    with process:
-        assert process.stdout is not None
-        for raw in process.stdout:
-            text = raw.decode(errors="replace").rstrip("\r\n")
-            last.append(text)
-            print(f"{node.id}: {text}", flush=True)
-    if process.returncode != 0:
-        raise BuildError(_failure(node, line, process.returncode, list(last)))
+            "`--locked` obeys the lock file and `--write-lockfile` writes it: keep one"
+        )
+    known = {name: value for name, value in fetch.items() if name != "hub_override"}
+    return BuildOptions(uv=uv, parallel=parallel, trusting=trusting, **known)
 
 
-def _failure(node: NodePlan, line: str, status: int, last: list[str]) -> str:
-    how = f"exited with status {status}" if status > 0 else f"was ended by signal {-status}"
-    told = f"node `{node.id}`: the build command `{line}` {how}"
-    if not last:
-        return f"{told}; it printed nothing"
-    return "\n".join([f"{told}; its last lines:", *(f"  {text}" for text in last)])
+def build_plan(plan: Plan, options: BuildOptions) -> Built:
+    """Build the nodes of a plan and show what happens, each line with its node's name.
+
+    Raises:
+        BuildError: a node could not be built.
+    """
+    if not plan.needs_build:
+        return Built()
+    return build_dataflow(plan, options, _say)
+
+
+def build_and_tell(plan: Plan, options: BuildOptions, flow: str) -> str:
+    """Build the nodes of a plan; what it came to, in a sentence.
+
+    Raises:
+        BuildError: a node could not be built.
+    """
+    if not plan.needs_build:
+        return f"{flow}: no builds"
+    started_s = time.monotonic()
+    built = build_plan(plan, options)
+    took_s = time.monotonic() - started_s
+    commands = "1 build command" if built.commands == 1 else f"{built.commands} build commands"
+    return f"{flow}: built in {took_s:.1f} s ({commands} run)"
+
+
+def _say(node_id: str, line: str) -> None:
+    print(f"{node_id}: {line}", flush=True)

@@ -1,6 +1,6 @@
 """The command `dora`: its commands, flags, help and exit statuses.
 
-The only importer of click. A command's body stands in a module of its own and is imported when it
+A command's body stands in a module of its own and is imported when it
 runs, so that `dora --help` and the way to the first node of `dora run` load nothing they do not
 need.
 
@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from dora.cli.flags import FLOW, Command, fetch_flags, strict_flag
+from dora.cli.intact import check_intact
 from dora.cli.options import (
     LOG_FORMATS,
-    RunOptions,
     absent_nodes,
     parse_choice,
     parse_duration,
@@ -29,6 +31,7 @@ from dora.cli.options import (
 )
 from dora.errors import DescriptorError, DoraError
 from dora.ids import LOG_LEVELS
+from dora.running.options import RunOptions
 from dora.version import VERSION
 
 if TYPE_CHECKING:
@@ -42,21 +45,30 @@ STATUS_INTERRUPTED = 130
 _EXIT_FLAG = "--exit-when-nodes-finish"
 _T = TypeVar("_T")
 
-_FLOW = click.Path(path_type=Path)
-
-
-class _Command(click.Command):
-    """Shows its whole first sentence in the list of commands."""
-
-    def get_short_help_str(self, limit: int = 0) -> str:
-        del limit
-        return super().get_short_help_str(1000)
+_LATER = {
+    "build": "dora.cli.build_commands",
+    "node": "dora.cli.node_commands",
+    "prepare": "dora.cli.build_commands",
+    "validate": "dora.cli.validate_command",
+}
+"""Commands, by the module that is imported when one of them is asked for."""
 
 
 class _Group(click.Group):
     """Has a word for every command that does not exist."""
 
-    command_class = _Command
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_LATER])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _LATER:
+            return super().get_command(ctx, cmd_name)
+        from importlib import import_module
+
+        group: click.Command = getattr(import_module(_LATER[cmd_name]), cmd_name)
+        return group
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -68,7 +80,7 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class _RunCommand(_Command):
+class _RunCommand(Command):
     """Gives `--exit-when-nodes-finish` its optional value, which only `=` may attach."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -117,7 +129,7 @@ def cli() -> None:
 
 
 @cli.command(cls=_RunCommand, epilog="Example: dora run dataflow.yml --stop-after 10s")
-@click.argument("flow", type=_FLOW)
+@click.argument("flow", type=FLOW)
 @click.option(
     "--stop-after",
     metavar="DURATION",
@@ -167,13 +179,22 @@ def cli() -> None:
     metavar="[=BOOL]",
     help="Timers do not keep a node running when all that feeds it is done.",
 )
-@click.option("--uv", is_flag=True, help="Run Python nodes by `uv run`.")
+@click.option("--uv", is_flag=True, help="Build and run Python nodes by uv.")
+@fetch_flags
+@strict_flag
 @click.option(
     "--allow-shell-nodes",
     is_flag=True,
     envvar="DORA_ALLOW_SHELL_NODES",
     show_envvar=True,
     help="Allow nodes with `path: shell`.",
+)
+@click.option(
+    "--debug-node",
+    "debug_nodes",
+    metavar="NODE",
+    multiple=True,
+    help="Leave this node to you to start, in a debugger; print the command, wait. Repeatable.",
 )
 @click.option("--debug", is_flag=True, hidden=True, help="Accepted; has no effect.")
 def run(
@@ -186,32 +207,38 @@ def run(
     exit_when_nodes_finish: bool | None,
     uv: bool,
     allow_shell_nodes: bool,
+    strict_types: bool,
+    debug_nodes: tuple[str, ...],
     debug: bool,
+    **fetch: Any,
 ) -> int:
     """Build the nodes of FLOW, run it, and show what they print until all have finished."""
     del debug
+    check_intact()
+    from dora.descriptor.planner import load_plan
 
-    def load(*, before_build: bool) -> Plan:
-        from dora.descriptor.planner import load_plan
-
-        return load_plan(
-            flow,
-            environ=os.environ,
-            extra_env=extra_env,
-            exit_when_nodes_finish=exit_when_nodes_finish,
-            uv=uv,
-            allow_shell=allow_shell_nodes,
-            before_build=before_build,
-        )
-
+    load = partial(
+        load_plan,
+        flow,
+        environ=os.environ,
+        extra_env=extra_env,
+        exit_when_nodes_finish=exit_when_nodes_finish,
+        uv=uv,
+        allow_shell=allow_shell_nodes,
+        strict_types=strict_types,
+    )
     plan = load(before_build=True)
     _check_filter(log_filter or {}, plan)
     _warn(plan)
-    if any(node.build for node in plan.nodes):
-        from dora.cli.build import build_plan
+    if plan.needs_build:
+        from dora.cli.build import build_plan, options_of
 
-        build_plan(plan, uv=uv)
-        plan = load(before_build=False)
+        built = build_plan(plan, options_of(fetch, uv=uv, trusting=True))
+        plan = load(before_build=False, clones=built.clones)
+    if debug_nodes:
+        from dora.cli.debug import leave_to_user
+
+        plan = leave_to_user(plan, debug_nodes)
     from dora.cli.run import run_flow
 
     options = RunOptions(
@@ -223,19 +250,8 @@ def run(
     return run_flow(plan, options)
 
 
-@cli.command(epilog="Example: dora validate dataflow.yml")
-@click.argument("flow", type=_FLOW)
-def validate(flow: Path) -> int:
-    """Check FLOW, and tell all its mistakes at once."""
-    plan = _load(flow)
-    _warn(plan)
-    wires = len(plan.routes) + len(plan.log_routes) + sum(len(n.timers) for n in plan.nodes)
-    click.echo(f"{flow}: all right ({_count(len(plan.nodes), 'node')}, {_count(wires, 'wire')})")
-    return 0
-
-
 @cli.command(epilog="Example: dora graph dataflow.yml --open")
-@click.argument("flow", type=_FLOW)
+@click.argument("flow", type=FLOW)
 @click.option("--mermaid", is_flag=True, help="Print Mermaid text instead.")
 @click.option("--open", "open_it", is_flag=True, help="Open the picture in the browser.")
 def graph(flow: Path, mermaid: bool, open_it: bool) -> int:
@@ -259,29 +275,26 @@ def graph(flow: Path, mermaid: bool, open_it: bool) -> int:
     return 0
 
 
-@cli.command(epilog="Example: dora build dataflow.yml")
-@click.argument("flow", type=_FLOW)
-@click.option("--uv", is_flag=True, help="Install by `uv pip`.")
-def build(flow: Path, uv: bool) -> int:
-    """Run the build commands of the nodes of FLOW."""
-    from dora.cli.build import build_plan
+@cli.command(epilog="Example: dora expand dataflow.yml > flat.yml")
+@click.argument("flow", type=FLOW)
+@click.option("--module", is_flag=True, help="Check FLOW, a module file, by itself; print nothing.")
+def expand(flow: Path, module: bool) -> int:
+    """Print FLOW with the nodes of its modules in place of them."""
+    from dora.cli.expand import expand_flow, module_checked
 
-    plan = _load(flow)
-    _warn(plan)
-    build_plan(plan, uv=uv)
-    count = sum(len(node.build) for node in plan.nodes)
-    click.echo(f"{flow}: {_count(count, 'build command')} run" if count else f"{flow}: no builds")
+    click.echo(module_checked(flow) if module else expand_flow(flow), nl=False)
     return 0
 
 
 @cli.command(epilog="Example: dora schema > dora-schema.json")
-def schema() -> int:
+@click.option("--module", is_flag=True, help="That of module files instead.")
+def schema(module: bool) -> int:
     """Print the JSON Schema of dataflow files, for editors to check and complete them."""
     import json
 
     from dora.descriptor.model import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    click.echo(json.dumps(json_schema(module=module), indent=2))
     return 0
 
 
@@ -340,9 +353,5 @@ def _check_filter(log_filter: dict[str, str], plan: Plan) -> None:
 
 
 def _warn(plan: Plan) -> None:
-    for warning in plan.warnings:
+    for warning in plan.all_warnings:
         click.echo(f"WARNING {warning}", err=True)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

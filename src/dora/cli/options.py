@@ -1,15 +1,13 @@
 """What the flags of `dora run` mean: parsed, checked, plain.
 
 Pure; raises ValueError with words for the user, which `cli.main` turns into usage errors.
-Elsewhere: the flags themselves (`cli.main`), obeying them (`cli.run`).
+Elsewhere: the flags themselves (`cli.main`), what they end in (`running.options`).
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from dora.ids import LOG_LEVELS, is_node_id, suggest
 
@@ -20,17 +18,6 @@ LOG_FORMATS = ("pretty", "json", "compact")
 
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-
-
-class RunOptions(msgspec.Struct, frozen=True):
-    """How to run a plan and what to show of it."""
-
-    stop_after_s: float | None = None
-    log_level: str = "stdout"
-    """Lines less severe than this are not shown; `stdout` shows everything."""
-    log_format: str = "pretty"
-    log_filter: dict[str, str] = {}
-    """Node id to level, where it differs from `log_level`."""
 
 
 def parse_duration(text: str) -> float:

@@ -4,7 +4,7 @@
     compact   13:00:07 INFO camera: opened /dev/video0
     json      one object a line, as `dora/logs` inputs carry it
 
-Elsewhere: writing to the terminal (`cli.run`).
+Elsewhere: writing them (`running.screen`).
 """
 
 from __future__ import annotations

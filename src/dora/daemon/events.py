@@ -82,6 +82,8 @@ class StopAsked(msgspec.Struct, frozen=True):
     why: str
     time_is_up: bool = False
     """Nobody asked for it now: its time, given beforehand, is over."""
+    node: NodeId | None = None
+    """Who asked, if a node did; that never hurries a stop that goes on already."""
 
 
 class TimerFired(msgspec.Struct, frozen=True):

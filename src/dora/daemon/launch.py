@@ -7,6 +7,7 @@ wires. What follows is `daemon.server`'s.
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,10 @@ from dora.wire.messages import NodeConfig, encode_config
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping
 
     from dora.daemon.edges import Edge
-    from dora.descriptor.plan import Plan
+    from dora.descriptor.plan import Command, Plan
 
 
 class Launched(msgspec.Struct):
@@ -37,6 +39,8 @@ class Launched(msgspec.Struct):
     processes: dict[str, NodeProcess] = msgspec.field(default_factory=dict)
     errors: dict[str, str] = msgspec.field(default_factory=dict)
     """Why a node could not be started."""
+    by_hand: dict[str, str] = msgspec.field(default_factory=dict)
+    """What to type in a terminal to start the nodes that are the user's to start."""
     warnings: list[str] = msgspec.field(default_factory=list)
 
 
@@ -56,7 +60,11 @@ def launch(plan: Plan) -> Launched:
         if node.command is None:
             continue
         config = encode_config(NodeConfig(dataflow_id, node.id, 0, address))
-        env = {**base, **node.env, "DORA_NODE_CONFIG": config}
+        own = {**node.env, "DORA_NODE_CONFIG": config}
+        if node.by_hand:
+            launched.by_hand[node.id] = _command_line(node.command, own)
+            continue
+        env = {**base, **own}
         try:
             process = NodeProcess(node.command.argv, node.command.cwd, env)
         except OSError as exc:
@@ -73,6 +81,13 @@ def launch(plan: Plan) -> Launched:
                     f"({exc.strerror})"
                 )
     return launched
+
+
+def _command_line(command: Command, env: Mapping[str, str]) -> str:
+    """A node's command as a line for a shell, which any folder and environment will do for."""
+    assignments = [f"{name}={shlex.quote(value)}" for name, value in env.items()]
+    start = " ".join(["env", *assignments, shlex.join(command.argv)])
+    return f"cd {shlex.quote(str(command.cwd))} && {start}"
 
 
 def new_dataflow_id() -> str:

@@ -50,7 +50,10 @@ class Link:
     ) -> None:
         self.node: str | None = None
         """Whose it is; None until it has registered."""
+        self.visitor = False
+        """Whether it came to look, not to be a node."""
         self.incarnation = 0
+        self.pid = 0
         self.goodbye = False
         """Whether the node said that it will say nothing more."""
         self._loop = loop

@@ -22,7 +22,8 @@ class NodeRecord:
 
     def __init__(self, plan: NodePlan) -> None:
         self.id = plan.id
-        self.dynamic = plan.command is None
+        self.dynamic = not plan.spawned
+        self.by_hand = plan.by_hand
         self.life = NodeLife(plan.id, dynamic=self.dynamic)
         self.incarnation = 0
         self.joins = 0
@@ -34,12 +35,19 @@ class NodeRecord:
         self.wired = bool(plan.inputs or plan.outputs)
         """Whether it has a port, and so is nothing without `Node()`."""
         shell = plan.command is not None and plan.command.argv[:2] == ("sh", "-c")
-        self.gating = not self.dynamic and not (shell and not self.wired)
+        self.gating = plan.command is not None and not (shell and not self.wired)
 
     @property
     def state(self) -> NodeState:
         """Where it stands."""
         return self.life.state
+
+    @property
+    def kind(self) -> str:
+        """What it is called when told of."""
+        if self.by_hand:
+            return "hand-started node"
+        return "dynamic node" if self.dynamic else "node"
 
     @property
     def alive(self) -> bool:
@@ -73,7 +81,14 @@ class Roster:
 
     def awaited(self) -> list[str]:
         """Nodes that the start barrier waits for."""
-        return [node.id for node in self if node.gating and node.state is NodeState.SPAWNING]
+        unseen = (NodeState.SPAWNING, NodeState.ABSENT)
+        return [n.id for n in self if n.gating and not n.joins and n.state in unseen]
+
+    def held_open(self) -> bool:
+        """Whether the dataflow goes on although no process of dora's is left."""
+        if all(node.dynamic and not node.by_hand for node in self):
+            return True  # it ends when it is asked to
+        return any(node.by_hand and (node.linked or not node.joins) for node in self)
 
     def refusal(self, node_id: str, incarnation: int | None) -> str | None:
         """Why a node cannot join now; None when it can."""

@@ -6,12 +6,13 @@ written) never enters the supervisor in the middle of a list. An exception in an
 run: all nodes are killed, and it is raised.
 
 Elsewhere: what to do (`daemon.supervisor`), how processes start (`daemon.launch`), pipes and memory
-(`daemon.wiring`), lines (`daemon.output`), signals of the terminal (`cli.run`).
+(`daemon.wiring`), lines (`daemon.output`), signals of the terminal (`running.foreground`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections import deque
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from dora.daemon import limits
 from dora.daemon.door import Door
 from dora.daemon.drops import DropWatch
+from dora.daemon.edge_closer import EdgeCloser
 from dora.daemon.events import (
     Admit,
     CloseEdges,
@@ -43,17 +45,26 @@ from dora.daemon.events import (
 from dora.daemon.launch import Launched, launch
 from dora.daemon.output import LogFolder, NodeOutput
 from dora.daemon.report import Outcome
+from dora.daemon.stacks import Stacks
 from dora.daemon.supervisor import Graces, Supervisor
+from dora.daemon.visitors import Visitors
 from dora.daemon.wiring import Wiring
 from dora.errors import ProtocolError
+from dora.wire.board import STATE_WAITING
+from dora.wire.extensions import Extensions
 from dora.wire.messages import (
     PROTOCOL,
+    AskStack,
     CloseOutputs,
+    Dataflow,
+    ExtensionAsk,
     Goodbye,
+    Greet,
     NodeRestarted,
     Refused,
     Register,
     Start,
+    StopDataflow,
     decode_from_node,
 )
 
@@ -90,14 +101,17 @@ class Server:
         self._events: deque[Event] = deque()
         self._busy = False
         self._links: dict[str, Link] = {}
+        self._extensions = Extensions()
+        self._stacks = Stacks(self._loop, self._has_started)
+        public = Dataflow(launched.dataflow_id, self._plan.name, [n.id for n in self._plan.nodes])
+        self._visitors = Visitors(public, self._stacks)
         self._door: Door | None = None
         self._outputs: dict[str, NodeOutput] = {}
         self._plans = {node.id: node for node in self._plan.nodes}
         self._feed: LogFeed | None = None
         self._wiring: Wiring | None = None
         self._epoch_ns = 0
-        self._closing: dict[int, int] = {}
-        """Edges whose pipe is too full for the CLOSE ticket, and the descriptor watched."""
+        self._closer: EdgeCloser | None = None
         folder = self._plan.working_dir / "out" / launched.dataflow_id
         self._folder = LogFolder(folder, observer)
 
@@ -132,6 +146,7 @@ class Server:
             )
             self._loop.add_reader(process.pidfd, self._exited, node)
         wiring = self._wiring = Wiring(self._plan, self._edges, launched.dataflow_id)
+        self._closer = EdgeCloser(self._loop, wiring, lambda: self._feed)
         for warning in (*launched.warnings, *wiring.warnings):
             observer.notice("warn", warning)
         fed = [(e, wiring.pipes(e.number)) for e in self._edges if e.feed != "node"]
@@ -163,8 +178,9 @@ class Server:
                 process.reap()
             if node in self._outputs:
                 self._outputs[node].drain()
-        for fd in self._closing.values():
-            self._loop.remove_writer(fd)
+        self._stacks.close()
+        if self._closer is not None:
+            self._closer.close()
         if self._feed is not None:
             self._feed.close()
             self._feed = None
@@ -211,8 +227,9 @@ class Server:
         if link is not None:
             link.drain()  # its last words were sent before it ended
             link.close()
-        returncode = process.reap()
-        after_s = time.monotonic() - process.started_s
+        returncode, after_s = process.reap(), time.monotonic() - process.started_s
+        self._stacks.forget(node)
+        self._extensions.forget(node)
         output = self._outputs[node]
         output.drain()
         self._post(Exited(node, 0, process.pid, returncode, after_s, output.stderr.lines()))
@@ -225,15 +242,24 @@ class Server:
             link.close()
             self.on_end(link, str(exc))
             return
-        if link.node is None:
+        if isinstance(message, Greet):
+            assert self._door is not None
+            self._door.forget(link)
+            link.visitor = True
+        if link.visitor and isinstance(message, Greet | AskStack):
+            self._visitors.answer(link, message)
+        elif link.node is None:
             if isinstance(message, Register):
                 self._register(link, message)
             else:
                 link.close()
                 self.on_end(link, "it did not register first")
         elif isinstance(message, CloseOutputs):
-            outputs = tuple(message.outputs)
-            self._post(OutputsClosed(link.node, link.incarnation, outputs))
+            self._post(OutputsClosed(link.node, link.incarnation, tuple(message.outputs)))
+        elif isinstance(message, ExtensionAsk):
+            link.send(self._extensions.answer(link.node, message))
+        elif isinstance(message, StopDataflow):
+            self._post(StopAsked(message.why, node=link.node))
         elif isinstance(message, Goodbye):
             link.goodbye = True
             self._post(Disconnected(link.node, link.incarnation, clean=True))
@@ -248,6 +274,7 @@ class Server:
         node = link.node
         if node is None:
             return
+        self._extensions.forget(node)
         if self._links.get(node) is link:
             del self._links[node]
         if link.goodbye:
@@ -273,10 +300,15 @@ class Server:
             link.send(Refused(reason))
             link.close_when_sent()
             return
-        link.node = message.node
+        link.node, link.pid = message.node, message.pid
         link.incarnation = self._supervisor.next_incarnation(message.node)
         self._links[message.node] = link
         self._post(Connected(message.node, link.incarnation, message.pid))
+
+    def _has_started(self, node: str) -> bool:
+        assert self._wiring is not None
+        boards = self._wiring.boards[node]
+        return bool(boards) and boards[-1].reader.state != STATE_WAITING
 
     def _refusal(self, message: Register) -> str | None:
         if message.protocol != PROTOCOL:
@@ -308,11 +340,13 @@ class Server:
             if isinstance(instruction, Tell):
                 self._tell(instruction)
             elif isinstance(instruction, CloseEdges):
+                assert self._closer is not None
                 for number in instruction.edges:
-                    self._close_edge(number)
+                    self._closer.close_edge(number)
             elif isinstance(instruction, LoseEdges):
+                assert self._closer is not None
                 for number in instruction.edges:
-                    self._lose_edge(number)
+                    self._closer.lose_edge(number)
             elif isinstance(instruction, Admit):
                 self._admit(instruction)
             elif isinstance(instruction, OpenBarrier):
@@ -350,30 +384,11 @@ class Server:
         if link is None:  # it is gone again; its end is an event behind this one
             return
         node = self._plans[admit.node]
-        message, fds = self._wiring.welcome(node, link.incarnation, admit.without)
+        stack_fd = self._stacks.open(node.id, link.pid)
+        message, fds = self._wiring.welcome(node, link.incarnation, admit.without, stack_fd)
         link.send(message, fds)
+        os.close(stack_fd)
         self._wiring.welcomed(node)
-
-    def _close_edge(self, number: int) -> None:
-        assert self._wiring is not None
-        if self._feed is not None:
-            self._feed.stop(number)
-        if self._wiring.has(number) and not self._wiring.try_close(number):
-            fd = self._closing[number] = self._wiring.pipes(number).ticket_write
-            self._loop.add_writer(fd, self._retry_close, number)
-
-    def _retry_close(self, number: int) -> None:
-        self._loop.remove_writer(self._closing.pop(number))
-        self._close_edge(number)
-
-    def _lose_edge(self, number: int) -> None:
-        assert self._wiring is not None
-        fd = self._closing.pop(number, None)
-        if fd is not None:
-            self._loop.remove_writer(fd)
-        if self._feed is not None:
-            self._feed.stop(number)
-        self._wiring.lose(number)
 
     def _tell_drops(self) -> None:
         for text in self._drops.news():

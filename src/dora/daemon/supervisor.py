@@ -1,7 +1,8 @@
 """One dataflow: an event in, instructions out. Pure: no socket, process, file or clock.
 
 It opens the start barrier, follows each node through the table of `daemon.lifecycle`, climbs the
-stop ladder, and says when all is over; `daemon.edge_book` keeps what that means for edges. Carried out by `daemon.server`, which alone calls it; told to the user by `daemon.report`.
+stop ladder, and says when all is over; `daemon.edge_book` keeps what that means for edges. Carried
+out by `daemon.server`, which alone calls it; told to the user by `daemon.report`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,6 @@ from dora.daemon.roster import NodeRecord, Roster
 from dora.wire.messages import NodeRestarted, Refused, Stop
 
 if TYPE_CHECKING:
-
     from dora.descriptor.plan import Plan
 
 _FIRST_REMINDER_S = 2.0
@@ -99,6 +99,8 @@ class Supervisor:
         if isinstance(event, StopAsked):
             if event.time_is_up and self.phase is Phase.STARTING:
                 self.never_joined = self._roster.awaited()
+            if event.node is not None and self.phase is not Phase.RUNNING:
+                return []
             return self._stop(event.why)
         if isinstance(event, TimerFired):
             return self._timer(event.timer)
@@ -143,7 +145,7 @@ class Supervisor:
         if node.dynamic:
             again = " again" if node.joins > 1 else ""
             instructions.append(
-                Notice("info", f"dynamic node `{node.id}` (pid {event.pid}) joined{again}")
+                Notice("info", f"{node.kind} `{node.id}` (pid {event.pid}) joined{again}")
             )
             unfed = sorted(edge.target for edge in over if edge.sender == node.id)
             if unfed:
@@ -203,7 +205,9 @@ class Supervisor:
             instructions += self._free_what_it_held(node)
         how = "left" if clean else "is gone without a goodbye"
         level = "info" if clean else "warn"
-        return [*instructions, Notice(level, f"dynamic node `{node.id}` (pid {node.pid}) {how}")]
+        told = f"{node.kind} `{node.id}` (pid {node.pid}) {how}"
+        instructions.append(Notice(level, told))
+        return instructions + (self._finish_if_over() if node.by_hand else [])
 
     def _free_what_it_held(self, node: NodeRecord) -> list[Instruction]:
         """A dynamic node's process is gone, but its inputs wait for the next one."""
@@ -333,10 +337,8 @@ class Supervisor:
         ]
 
     def _finish_if_over(self) -> list[Instruction]:
-        if self._roster.alive():
-            return []
         ending = self.phase in (Phase.STOPPING, Phase.ABORTING)
-        if not ending and all(node.dynamic for node in self._roster):
+        if self._roster.alive() or (not ending and self._roster.held_open()):
             return []
         instructions: list[Instruction] = []
         if not ending:

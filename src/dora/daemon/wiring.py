@@ -131,9 +131,12 @@ class Wiring:
         return edge in self._pipes
 
     def welcome(
-        self, node: NodePlan, incarnation: int, without: frozenset[int]
+        self, node: NodePlan, incarnation: int, without: frozenset[int], stack_fd: int
     ) -> tuple[Welcome, list[int]]:
-        """A node's wiring and its descriptors, which stay the wiring's: see `welcomed`."""
+        """A node's wiring and its descriptors, which stay the wiring's: see `welcomed`.
+
+        `stack_fd` is where the node is to write its stack; it stays the caller's.
+        """
         memory = self._memory[node.id]
         if memory.read_write < 0:  # it joins again; receivers still map the memory it had
             memory.close()
@@ -147,7 +150,7 @@ class Wiring:
         arenas = [self._memory[sender] for sender in senders]
         board = Board(node.id, outputs, len(reads))
         self.boards[node.id].append(board)
-        fds = [memory.read_write, board.fd, *(arena.read_only for arena in arenas)]
+        fds = [memory.read_write, board.fd, stack_fd, *(arena.read_only for arena in arenas)]
         for output in outputs:
             for route in output.routes:
                 pipes = self._pipes[route.edge]
@@ -173,6 +176,7 @@ class Wiring:
             log_inputs=[edge.input for edge in reads if edge.feed == "dataflow"],
             config=node.config,
             descriptor=self._plan.descriptor,
+            types=self._plan.types.nodes.get(node.id, {}),
         )
         return message, fds
 
@@ -180,7 +184,7 @@ class Wiring:
         """The node's descriptors are on their way: give up what only it needs."""
         os.close(self._memory[node.id].give_writable())
         self.boards[node.id][-1].close_fd()
-        if node.command is not None:  # a dynamic one may come back
+        if node.spawned:  # a dynamic one may come back
             self._joined.add(node.id)
             self._release(e.number for e in self._edges if e.receiver == node.id)
 

@@ -1,9 +1,10 @@
 """What to execute for a node: from `path` and `args` to words, resolved to real files.
 
 Looks at which files exist and how programs begin, and runs none. A `.py` file runs under the
-interpreter that runs dora, never under whichever `python` is first on PATH.
+node's own interpreter, else the one that runs dora, never under whichever is first on PATH.
 
-Called by `descriptor.planner`. Elsewhere: running it (`daemon`), `build` (`descriptor.builds`).
+Called by `descriptor.planner`. Elsewhere: where a node's files and interpreter are
+(`descriptor.origin`), running the command (`daemon`), `build` (`descriptor.builds`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from dora.descriptor.model import NodeEntry
+    from dora.descriptor.origin import Origin
     from dora.descriptor.report import Report
 
 _PATH_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
@@ -42,24 +44,51 @@ class Surroundings(msgspec.Struct, frozen=True):
     allow_shell: bool = False
     before_build: bool = False
     """A file that `build` may yet make is not missing."""
+    clones: Mapping[str, Path] = {}
+    """Where the repositories of nodes lie, by node id; known when they have been built."""
 
 
-def resolve(index: int, node: NodeEntry, around: Surroundings, report: Report) -> Command | None:
+def resolve(
+    index: int, node: NodeEntry, origin: Origin, around: Surroundings, report: Report
+) -> Command | None:
     """The command of a node; None if somebody else starts it, or if there is a problem."""
-    if node.path is None or node.path == "dynamic":
-        return None
-    if report.is_damaged("nodes", index, "path") or "://" in node.path:
+    if node.path is None or node.path == "dynamic" or report.is_damaged("nodes", index, "path"):
         return None
     name = node_name(report.source.value, index)
+    folder = origin.folder or around.working_dir
     if node.path == "shell":
-        return _shell(index, name, node, around, report)
+        return _shell(index, name, node, folder, around, report)
     words = _args(index, name, node.args, report)
-    path = _expand_path(index, name, node.path, around, report)
+    if origin.download:
+        path: str | None = str(origin.download.file)
+    elif "://" in node.path:
+        return None  # Reported already.
+    else:
+        path = _expand_path(index, name, node.path, around, report)
     if path is None:
         return None
-    resolver = _Resolver(index, name, node.build is not None, around, report)
+    is_built = node.build is not None or origin.is_fetched
+    resolver = _Resolver(index, name, is_built, folder, origin, around, report)
     found = resolver.script(path) if path.endswith(".py") else resolver.executable(path)
-    return Command((*found, *words), around.working_dir) if found else None
+    return Command((*found, *words), folder) if found else None
+
+
+def python_words(origin: Origin, around: Surroundings, report: Report) -> tuple[str, ...] | None:
+    """The beginning of a command that runs Python for a node; None if there is a problem."""
+    if origin.interpreter:
+        return (str(origin.interpreter.executable), "-u")
+    if not around.uv:
+        return (sys.executable, "-u")
+    from dora.descriptor.interpreter import find_uv  # Most nodes do without.
+
+    uv = find_uv(around.environ)
+    if uv is None:
+        report.problem_anywhere(
+            "`--uv` needs the command `uv`, which is not on PATH",
+            mend="install it with `pip install uv`, or leave `--uv` out",
+        )
+        return None
+    return (uv, "run", "python", "-u")
 
 
 def _args(index: int, name: str, args: str | None, report: Report) -> list[str]:
@@ -72,7 +101,12 @@ def _args(index: int, name: str, args: str | None, report: Report) -> list[str]:
 
 
 def _shell(
-    index: int, name: str, node: NodeEntry, around: Surroundings, report: Report
+    index: int,
+    name: str,
+    node: NodeEntry,
+    folder: Path,
+    around: Surroundings,
+    report: Report,
 ) -> Command | None:
     if not around.allow_shell:
         report.problem(
@@ -87,7 +121,7 @@ def _shell(
         what = f"{name} is a shell node without a command line"
         report.problem(what, "nodes", index, "path", mend="write it into `args:`")
         return None
-    return Command(("sh", "-c", node.args), around.working_dir)
+    return Command(("sh", "-c", node.args), folder)
 
 
 def _expand_path(
@@ -124,31 +158,23 @@ class _Resolver(msgspec.Struct, frozen=True):
 
     index: int
     name: str
-    has_build: bool
+    is_built: bool
+    folder: Path
+    origin: Origin
     around: Surroundings
     report: Report
 
     def script(self, path: str) -> tuple[str, ...] | None:
         """How to run a Python file."""
-        file = self.around.working_dir / path
+        file = self.folder / path
         if not self._exists(path, file, suffix=".py"):
             return None
-        if not self.around.uv:
-            return (sys.executable, "-u", str(file))
-        import shutil  # Costs 3 ms, and most nodes are Python files.
-
-        uv = shutil.which("uv", path=self.around.environ.get("PATH"))
-        if uv is None:
-            self.report.problem_anywhere(
-                "`--uv` needs the command `uv`, which is not on PATH",
-                mend="install it with `pip install uv`, or leave `--uv` out",
-            )
-            return None
-        return (uv, "run", "python", "-u", str(file))
+        words = python_words(self.origin, self.around, self.report)
+        return (*words, str(file)) if words else None
 
     def executable(self, path: str) -> tuple[str, ...] | None:
         """How to run any other program."""
-        file = self.around.working_dir / path
+        file = self.folder / path
         if file.is_file():
             if os.access(file, os.X_OK) or self._may_be_built():
                 return self._begun_well(path, file)
@@ -158,7 +184,7 @@ class _Resolver(msgspec.Struct, frozen=True):
         if "/" not in path:
             import shutil
 
-            bin_folder = Path(sys.executable).parent
+            bin_folder = self._bin_folder()
             where = os.pathsep.join([str(bin_folder), self.around.environ.get("PATH", os.defpath)])
             if found := shutil.which(path, path=where):
                 return self._begun_well(path, Path(found))
@@ -181,31 +207,38 @@ class _Resolver(msgspec.Struct, frozen=True):
             return False
         if self._may_be_built():
             return True
-        near = _similar_file(self.around.working_dir, path, suffix)
-        if near:
+        near = similar_file(self.folder, path, suffix)
+        if self.origin.git:
+            mend = f"`path` is relative to the clone of `{self.origin.git.url}`"
+            mend = f"did you mean `{near}`? ({mend})" if near else mend
+        elif near:
             mend = f"did you mean `{near}`?"
         elif not file.parent.is_dir():
             mend = f"there is no folder `{Path(path).parent}` beside the dataflow file"
         else:
-            mend = "`path` is relative to the folder of the dataflow file"
+            kind = self.report.kind_of_file("nodes", self.index, "path")
+            mend = f"`path` is relative to the folder of the {kind} file"
         self._problem(f"{self.name}: the file `{path}` does not exist", mend)
         return False
 
     def _missing_program(self, path: str, bin_folder: Path) -> tuple[str, ...] | None:
         if self._may_be_built():
             return (str(bin_folder / path),)
-        working_dir = self.around.working_dir
-        if (working_dir / path).is_dir():
+        if (self.folder / path).is_dir():
             self._problem(f"{self.name}: `{path}` is a folder", "name the file in it")
             return None
-        near = _similar_file(working_dir, path, "") or suggest(path, _names(bin_folder))
+        near = similar_file(self.folder, path, "") or suggest(path, _names(bin_folder))
         looked = "looked beside the dataflow file, beside the interpreter and on PATH"
         mend = f"did you mean `{near}`? ({looked})" if near else f"install it ({looked})"
         self._problem(f"{self.name}: there is no program `{path}`", mend)
         return None
 
     def _may_be_built(self) -> bool:
-        return self.has_build and self.around.before_build
+        return self.is_built and self.around.before_build
+
+    def _bin_folder(self) -> Path:
+        own = self.origin.interpreter
+        return own.executable.parent if own else Path(sys.executable).parent
 
     def _problem(self, what: str, mend: str) -> None:
         self.report.problem(what, "nodes", self.index, "path", mend=mend)
@@ -235,7 +268,7 @@ def _bad_beginning(file: Path) -> tuple[str, str] | None:
     return None
 
 
-def _similar_file(working_dir: Path, path: str, suffix: str) -> str | None:
+def similar_file(working_dir: Path, path: str, suffix: str) -> str | None:
     """A file that `path` might have meant: one of like name beside it, or one a folder deeper."""
     folder = (working_dir / path).parent
     beside = {

@@ -134,7 +134,9 @@ def _strand(strand: Strand, colour: str) -> str:
     source = f"{bundle.start}/{bundle.output}" if bundle.output else bundle.start
     wires = [*(wire for wire, _ in bundle.forth), *bundle.back]
     told = "\n".join(
-        f"{source} → {wire.end}/{wire.input}" + (f" ({wire.note})" if wire.note else "")
+        f"{source} → {wire.end}/{wire.input}"
+        + (f" [{wire.type}]" if wire.type else "")
+        + (f" ({wire.note})" if wire.note else "")
         for wire in wires
     )
     line = " ".join([*(_curve(*ends) for ends in strand.curves), *map(_lane, strand.lanes)])

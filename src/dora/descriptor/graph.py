@@ -9,7 +9,7 @@ Used by `dora graph`. Elsewhere: where things stand (`descriptor.layout`), the p
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dora.descriptor.plan import DEFAULT_QUEUE_SIZE
 
@@ -58,6 +58,8 @@ class Wire:
     input: str
     note: str = ""
     """What is special about the queue: `queue 1`, `backpressure`."""
+    type: str = ""
+    """Short name of what the output sends, if the file says it."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,14 @@ class Graph:
 
 def graph_of(plan: Plan) -> Graph:
     """What to show of a plan: nodes in file order, then timers, then logs."""
-    wires = [Wire(r.sender, r.output, r.receiver, r.input, _note(r)) for r in plan.routes]
+    types = plan.types.shown
+    wires = [
+        Wire(
+            *(r.sender, r.output, r.receiver, r.input, _note(r)),
+            type=types.get(r.sender, {}).get(r.output, ""),
+        )
+        for r in plan.routes
+    ]
     senders = {wire.start for wire in wires if wire.start != wire.end}
     fed = {wire.end for wire in wires if wire.start != wire.end}
     vertices = [_vertex(plan, node, senders, fed) for node in plan.nodes]
@@ -109,6 +118,7 @@ def to_mermaid(graph: Graph) -> str:
 def _label(wire: Wire) -> str:
     same = wire.output in {"", wire.input}
     label = wire.input if same else f"{wire.output} → {wire.input}"
+    label += f" [{wire.type.translate(_ESCAPES)}]" if wire.type else ""
     return f"{label} ({wire.note})" if wire.note else label
 
 
@@ -124,7 +134,17 @@ def _vertex(plan: Plan, node: NodePlan, senders: set[str], fed: set[str]) -> Ver
     elif node.id not in fed:
         kind = "source"
     entry = next(item for item in plan.descriptor["nodes"] if item["id"] == node.id)
-    return Vertex(node.id, node.id, kind, str(entry.get("path", "")), node.inputs, node.outputs)
+    return Vertex(node.id, node.id, kind, _detail(entry), node.inputs, node.outputs)
+
+
+def _detail(entry: dict[str, Any]) -> str:
+    """What a node runs: its path, or the files of its operators."""
+    if "path" in entry:
+        return str(entry["path"])
+    operators = [entry["operator"]] if entry.get("operator") else entry.get("operators") or []
+    files = [operator["python"] for operator in operators]
+    named = [str(file["source"] if isinstance(file, dict) else file) for file in files]
+    return ", ".join(dict.fromkeys(named))
 
 
 def _interval(interval_ns: int) -> str:

@@ -13,6 +13,7 @@ import msgspec
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dora.errors import Problem
     from dora.ids import LogsRef, NodeId, PortId
 
 RestartPolicy = Literal["never", "on-failure", "always"]
@@ -56,6 +57,35 @@ class Command(msgspec.Struct, frozen=True):
     cwd: Path
 
 
+class Interpreter(msgspec.Struct, frozen=True):
+    """The Python of a node's own environment."""
+
+    executable: Path
+    prefix: Path
+    """The environment's folder: `bin/` is in it."""
+    kind: Literal["venv", "conda", "bare", "managed"]
+    """`bare` belongs to no environment; `managed` is made by the build, with uv."""
+
+
+class GitSource(msgspec.Struct, frozen=True):
+    """A repository that a node comes from, as the file names it."""
+
+    url: str
+    """As git takes it; a path is absolute."""
+    ref_kind: Literal["branch", "tag", "rev"] | None = None
+    """None: what the repository has checked out."""
+    ref: str | None = None
+
+
+class Download(msgspec.Struct, frozen=True):
+    """A file that the build fetches for a node."""
+
+    url: str
+    file: Path
+    """Where it will lie."""
+    sha256: str | None = None
+
+
 class Restart(msgspec.Struct, frozen=True):
     """When a node that exited is started again (obeyed in a later release)."""
 
@@ -94,8 +124,33 @@ class NodePlan(msgspec.Struct, frozen=True):
     finish_grace_s: float = 120.0
     build: tuple[tuple[str, ...], ...] = ()
     """Commands of `build:`, split into words."""
+    build_dir: Path | None = None
+    """Where they run: the folder of the dataflow file, or the clone. None: not cloned yet."""
+    interpreter: Interpreter | None = None
+    """None: the Python that runs dora."""
+    git: GitSource | None = None
+    download: Download | None = None
     config: dict[str, Any] = {}
     """What `node_config()` returns: `{"inputs": {...}, "outputs": [...]}`."""
+    by_hand: bool = False
+    """The user starts the command, e.g. in a debugger, and the dataflow waits for it."""
+
+    @property
+    def spawned(self) -> bool:
+        """Whether dora starts the process."""
+        return self.command is not None and not self.by_hand
+
+
+class PlannedTypes(msgspec.Struct, frozen=True):
+    """What the types in the file come to; empty when it names none."""
+
+    warnings: tuple[Problem, ...] = ()
+    inferred: tuple[str, ...] = ()
+    """A sentence for each input that has its type from the output it reads."""
+    nodes: dict[NodeId, dict[str, Any]] = {}
+    """For each node its `wire.layouts.NodeTypes`, packed."""
+    shown: dict[NodeId, dict[PortId, str]] = {}
+    """Short names of the types of each node's outputs, for pictures."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -112,6 +167,19 @@ class Plan(msgspec.Struct, frozen=True):
     """The parsed file as plain values: what `dataflow_descriptor()` returns."""
     warnings: tuple[str, ...] = ()
     """What was accepted but is not obeyed, in words for the user."""
+    types: PlannedTypes = PlannedTypes()
+
+    @property
+    def needs_build(self) -> bool:
+        """Whether a node asks for anything that a build does."""
+        return any(
+            node.build or node.git or node.download or node.interpreter for node in self.nodes
+        )
+
+    @property
+    def all_warnings(self) -> tuple[str, ...]:
+        """Warnings of every kind, one line each."""
+        return (*self.warnings, *(problem.in_one_line for problem in self.types.warnings))
 
     def node(self, node_id: NodeId) -> NodePlan:
         """The node of this id, which must exist."""

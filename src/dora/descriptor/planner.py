@@ -3,8 +3,8 @@
 Runs the stages in their order, lets each report all it finds, and raises once. Decides by itself
 only what a node's plan takes over as it stands: defaults, log settings, sizes, CPU cores.
 
-Used by `cli`. Elsewhere: each stage (`source`, `shape`, `support`, `wiring`, `environment`,
-`command`, `builds`).
+Used by `cli`. Elsewhere: the files as one list of nodes (`reading`), then each stage (`wiring`,
+`environment`, `origin`, `command` or `runtime`, `builds`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from dora.descriptor.builds import build_lines
 from dora.descriptor.command import Surroundings, resolve
 from dora.descriptor.environment import read_environments
 from dora.descriptor.model import InputEntry
+from dora.descriptor.origin import environment, find_origin
 from dora.descriptor.plan import LogSettings, NodePlan, Plan, Restart
-from dora.descriptor.report import Report
-from dora.descriptor.shape import read_model
-from dora.descriptor.source import load
-from dora.descriptor.support import check_support
+from dora.descriptor.reading import read_flow, read_module_flow
+from dora.descriptor.types_plan import check_types
 from dora.descriptor.wiring import wire
 from dora.descriptor.words import node_name
 from dora.ids import TimerRef, parse_source
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from dora.descriptor.model import NodeEntry
+    from dora.descriptor.model import ModuleHeader, NodeEntry
+    from dora.descriptor.report import Report
     from dora.descriptor.source import Source
     from dora.descriptor.wiring import Wiring
 
@@ -47,6 +47,8 @@ def load_plan(
     uv: bool = False,
     allow_shell: bool = False,
     before_build: bool = False,
+    clones: Mapping[str, Path] | None = None,
+    strict_types: bool = False,
 ) -> Plan:
     """Read a dataflow file and plan what will be spawned and wired.
 
@@ -58,23 +60,25 @@ def load_plan(
         uv: Run Python files by `uv run`.
         allow_shell: Allow `path: shell`.
         before_build: A missing file of a node that has `build` is no mistake yet.
+        clones: Where the build has put the repositories of nodes, by node id.
+        strict_types: Warnings about types are mistakes, as the key of the same name has it.
 
     Raises:
         DescriptorError: the file has mistakes; it carries all of them.
     """
     extra = dict(extra_env or {})
-    source = load(path)
-    report = Report(source)
-    flow = read_model(report)
-    check_support(flow, report)
-    wiring = wire(flow, report)
+    flow, report = read_flow(path)
+    wiring = wire(flow.nodes, report)
     envs = read_environments(flow, report, environ, extra)
     working_dir = path.resolve().parent
-    around = Surroundings(working_dir, environ, uv, allow_shell, before_build)
+    around = Surroundings(
+        working_dir, environ, uv, allow_shell, before_build, clones or {}
+    )
     nodes = [
         _plan_node(index, node, envs[index], wiring, around, report)
         for index, node in enumerate(flow.nodes)
     ]
+    types = check_types(flow, wiring, report, strict=strict_types)
     report.raise_problems()
     given = exit_when_nodes_finish
     return Plan(
@@ -84,9 +88,27 @@ def load_plan(
         routes=tuple(wiring.routes),
         log_routes=tuple(wiring.log_routes),
         exit_when_nodes_finish=bool(flow.exit_when_nodes_finish) if given is None else given,
-        descriptor=_descriptor(source, extra),
+        descriptor=_descriptor(report.source, extra),
         warnings=tuple(report.warnings),
+        types=types,
     )
+
+
+def check_module(path: Path, environ: Mapping[str, str]) -> tuple[ModuleHeader, list[str]]:
+    """Check a module file by itself: its ports, and the warnings.
+
+    Its parameters are not known yet, so variables of its nodes are not looked at.
+
+    Raises:
+        DescriptorError: the file has mistakes; it carries all of them.
+    """
+    header, nodes, report = read_module_flow(path)
+    wiring = wire(nodes, report, [*header.inputs, *header.inputs_optional])
+    around = Surroundings(path.resolve().parent, environ, allow_shell=True, before_build=True)
+    for index, node in enumerate(nodes):
+        _plan_node(index, node, {}, wiring, around, report)
+    report.raise_problems()
+    return header, report.warnings
 
 
 def _plan_node(
@@ -97,10 +119,19 @@ def _plan_node(
     around: Surroundings,
     report: Report,
 ) -> NodePlan:
+    origin = find_origin(index, node, around, report)
+    if node.operator is not None or node.operators is not None:
+        # Most dataflows have no operators.
+        from dora.descriptor.runtime import runtime_command, runtime_env
+
+        command = runtime_command(index, node, origin, around, report)
+        env = {**env, **runtime_env(index, node, around)}
+    else:
+        command = resolve(index, node, origin, around, report)
     return NodePlan(
         id=node.id,
-        command=resolve(index, node, around, report),
-        env=env,
+        command=command,
+        env=environment(origin, env, around),
         outputs=tuple(dict.fromkeys(node.outputs)),
         inputs=tuple(node.inputs),
         timers=tuple(wiring.timers.get(node.id, ())),
@@ -121,7 +152,11 @@ def _plan_node(
         cpu_affinity=_cores(index, node, report),
         finish_grace_s=120.0 if node.finish_grace_secs is None else node.finish_grace_secs,
         build=build_lines(index, node, report),
-        config=_config(node),
+        build_dir=origin.folder,
+        interpreter=origin.interpreter,
+        git=origin.git,
+        download=origin.download,
+        config=_config(node, wiring),
     )
 
 
@@ -152,14 +187,14 @@ def _cores(index: int, node: NodeEntry, report: Report) -> tuple[int, ...]:
     return tuple(core for core in node.cpu_affinity if core < count)
 
 
-def _config(node: NodeEntry) -> dict[str, Any]:
+def _config(node: NodeEntry, wiring: Wiring) -> dict[str, Any]:
     """What `node_config()` returns, as dora-rs gives it: sorted, short where it was short."""
     inputs: dict[str, Any] = {}
     for port, value in sorted(node.inputs.items()):
         if not isinstance(value, InputEntry):
-            inputs[port] = _canonical(value)
+            inputs[port] = _canonical(node, port, value, wiring)
             continue
-        long: dict[str, Any] = {"source": _canonical(value.source)}
+        long: dict[str, Any] = {"source": _canonical(node, port, value.source, wiring)}
         for key in ("queue_size", "input_timeout", "queue_policy"):
             if (given := getattr(value, key)) is not None:
                 long[key] = given
@@ -167,15 +202,15 @@ def _config(node: NodeEntry) -> dict[str, Any]:
     return {"inputs": inputs, "outputs": sorted(set(node.outputs))}
 
 
-def _canonical(text: str) -> str:
-    """A source as dora-rs prints it: rates of timers become intervals."""
+def _canonical(node: NodeEntry, port: str, text: str, wiring: Wiring) -> str:
+    """A source as dora-rs prints it: rates are intervals, a single operator is named."""
     try:
         source = parse_source(text)
     except ValueError:
         return text  # Reported already; this plan is never made.
     if isinstance(source, TimerRef) and "/hz/" in text:
         return f"dora/timer/nanos/{source.interval_ns}"
-    return text
+    return wiring.through_operators.get((node.id, port), text)
 
 
 def _descriptor(source: Source, extra_env: dict[str, str]) -> dict[str, Any]:

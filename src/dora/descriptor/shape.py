@@ -11,12 +11,19 @@ from __future__ import annotations
 
 import contextlib
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import inspect
 
-from dora.descriptor.model import Dataflow, InputEntry, NodeEntry
+from dora.descriptor.model import (
+    Dataflow,
+    InputEntry,
+    ModuleFile,
+    ModuleHeader,
+    NodeEntry,
+    OperatorEntry,
+)
 from dora.descriptor.words import found, listed, subject
 from dora.ids import suggest
 
@@ -27,6 +34,11 @@ if TYPE_CHECKING:
 _EXAMPLE = (
     "a dataflow begins with `nodes:`, then for each node `- id: camera` and `path: camera.py`"
 )
+_MODULE_EXAMPLE = (
+    "a module file begins with `module: {name: my_module, inputs: […], outputs: […]}`, then "
+    "`nodes:` as in a dataflow"
+)
+_Top = TypeVar("_Top", Dataflow, ModuleFile)
 _DROP = object()
 """A value that was reported; the model takes its default in place of it."""
 
@@ -44,40 +56,62 @@ _TYPE_MENDS: dict[tuple[str, type], str] = {
     ("outputs", dict): "write a list: a `-` before each id, and nothing after it",
     ("inputs", list): "write `input: node/output` lines, without the `-`",
     ("nodes", dict): "write a list: each node starts with `- id: …`",
+    (
+        "operators",
+        dict,
+    ): "write a list: each starts with `- id: …`; or call it `operator:`",
+    ("operator", list): "call it `operators:`; there may be several",
+    ("operator", str): "write `operator:`, and in the next line, indented, `python: …`",
     ("env", list): "write `NAME: value` lines, without the `-`",
 }
 
 
 def read_model(report: Report) -> Dataflow:
-    """Fill the model from the file, and report what does not fit it."""
-    source = report.source
-    if source.value is None:
+    """Fill the model of a dataflow from its file, and report what does not fit it."""
+    if report.source.value is None:
         report.problem("the file holds no dataflow", mend=_EXAMPLE)
         return Dataflow(nodes=[])
+    return _with_nodes(_fill(report, Dataflow), report, "dataflow")
+
+
+def read_module(report: Report) -> ModuleFile:
+    """Fill the model of a module from its file, and report what does not fit it."""
+    if report.source.value is None:
+        report.problem("the file holds no module", mend=_MODULE_EXAMPLE)
+        report.damage("module")
+        return ModuleFile(module=ModuleHeader(name=""), nodes=[])
+    return _with_nodes(_fill(report, ModuleFile), report, "module")
+
+
+def _fill(report: Report, kind: type[_Top]) -> _Top:
+    source = report.source
     if not source.problems:
         # Nearly every file is right: then msgspec alone, in C, is the whole check.
         with contextlib.suppress(msgspec.ValidationError):
-            return _with_nodes(msgspec.convert(source.value, Dataflow), report)
-    value = _Reader(report).read((), source.value, _type_of_dataflow())
-    flow = msgspec.convert(value if value is not _DROP else {"nodes": []}, Dataflow)
-    return _with_nodes(flow, report)
+            return msgspec.convert(source.value, kind)
+    value = _Reader(report, kind).read((), source.value, _type_of(kind))
+    if value is _DROP:
+        value = _placeholder(_type_of(kind))
+    return msgspec.convert(value, kind)
 
 
-def _with_nodes(flow: Dataflow, report: Report) -> Dataflow:
+def _with_nodes(flow: _Top, report: Report, noun: str) -> _Top:
     if not flow.nodes and not report.is_damaged("nodes"):
-        report.problem("the dataflow has no nodes", "nodes", mend="add one: `- id: camera`")
+        report.problem(f"the {noun} has no nodes", "nodes", mend="add one: `- id: camera`")
     return flow
 
 
 @cache
-def _type_of_dataflow() -> inspect.Type:
-    return inspect.type_info(Dataflow)
+def _type_of(kind: type[Dataflow] | type[ModuleFile]) -> inspect.Type:
+    return inspect.type_info(kind)
 
 
 class _Reader:
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, kind: type[Dataflow] | type[ModuleFile]) -> None:
         self._report = report
         self._root = report.source.value
+        self._is_module = kind is ModuleFile
+        self._noun = "module" if self._is_module else "dataflow"
 
     def read(self, path: tuple[PathStep, ...], value: Any, expected: inspect.Type) -> Any:
         """The value cleaned of what does not fit, or `_DROP`."""
@@ -137,6 +171,8 @@ class _Reader:
         if key in REMOVED_KEYS:
             mend = REMOVED_KEYS[key]
             self._report.damage(*path, "path")
+        elif key == "module" and not path:
+            mend = "this is a module file; a dataflow uses it: `- {id: my_part, module: FILE}`"
         elif key == "<<":
             mend = "merge keys are not part of YAML 1.2; write the keys out"
         elif near in present:
@@ -146,12 +182,13 @@ class _Reader:
             self._report.damage(*path, near)
         else:
             mend = _owner(key, expected) or f"known keys here: {listed(known)}"
-        where = "a dataflow" if not path else subject(path, self._root)
+        where = f"a {self._noun}" if not path else subject(path, self._root)
         self._report.problem_with_key(f"unknown key `{key}` in {where}", *path, key, mend=mend)
 
     def _missing(self, path: tuple[PathStep, ...], key: str, value: dict[str, Any]) -> None:
         if not path:
-            what, mend = f"the dataflow has no `{key}`", _EXAMPLE
+            what = f"the {self._noun} has no `{key}`"
+            mend = _MODULE_EXAMPLE if self._is_module else _EXAMPLE
         else:
             what = f"{subject(path, self._root)} has no `{key}`"
             mend = f"add `{key}: …`"
@@ -163,7 +200,7 @@ class _Reader:
         self._report.damage(*path, key)
 
     def _wrong(self, path: tuple[PathStep, ...], value: Any, expected: inspect.Type) -> None:
-        name = subject(path, self._root)
+        name = subject(path, self._root) if path else f"a {self._noun} file"
         what = f"{name} must be {_expected(expected)}, not {found(value)}"
         if value is None and path:
             self._report.problem_with_key(what, *path, mend=_mend(path, value, expected))
@@ -282,6 +319,7 @@ def _owner(key: str, expected: inspect.StructType) -> str | None:
     for owner, name in (
         (InputEntry, "an input"),
         (NodeEntry, "a node"),
+        (OperatorEntry, "an operator"),
         (Dataflow, "the top level"),
     ):
         if owner is not expected.cls and key in owner.__struct_fields__:

@@ -1,6 +1,6 @@
 """The text of a dataflow file: read once, turned into plain values that know where they stand.
 
-Owns the only reading of files in this folder and the only import of ruamel.yaml. A file that
+Owns the only reading of YAML files in this folder and the only import of ruamel.yaml. A file that
 cannot be read, or is no YAML, ends in a `DescriptorError` in our own words; a key that stands
 twice is noted in `Source.problems`, its first value counts, and reading goes on.
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import re
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.representer import SafeRepresenter
 
 from dora.errors import DescriptorError, Place, Problem
 from dora.ids import suggest
@@ -64,6 +66,7 @@ _SYNTAX: tuple[tuple[str, str, str | None], ...] = (
     ),
     ("end of stream|document separator", "a quote that is not closed", "close the quote"),
     (r"expected ',' or '(.)'", "a bracket that is not closed", "add the missing `,` or `{0}`"),
+    ("'<stream end>'.*flow", "a bracket that is not closed", "close the bracket"),
     (
         "expected alphabetic or numeric",
         "text cannot start with `*` or `&`",
@@ -198,6 +201,31 @@ def parse(file: str, text: str) -> Source:
     if source._root is not None:
         source.value = _Values(source).of(source._root)
     return source
+
+
+def dump(value: Any) -> str:
+    """Plain values as the text of a dataflow file: keys in their order, lines as they are."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Representer = _Representer
+    settings: dict[str, Any] = {"default_flow_style": False, "allow_unicode": True}
+    settings |= {"sort_base_mapping_type_on_output": False, "width": 1 << 20}
+    for name, setting in settings.items():  # The library's own annotations miss them.
+        setattr(yaml, name, setting)
+    text = StringIO()
+    yaml.dump(value, text)
+    return text.getvalue()
+
+
+class _Representer(SafeRepresenter):
+    """Writes a text of several lines as a block."""
+
+    def represent_str(self, data: str) -> Any:
+        is_plain = data.replace("\n", "").isprintable()
+        style = '"' if not is_plain else "|" if "\n" in data.rstrip("\n") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Representer.add_representer(str, _Representer.represent_str)
 
 
 def _read(path: Path) -> str:

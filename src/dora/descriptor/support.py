@@ -8,23 +8,26 @@ Works on the filled model and the report. Elsewhere: keys that nobody knows (`de
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from dora.descriptor.operators import check_operators
 from dora.descriptor.words import node_name
 
 if TYPE_CHECKING:
     from dora.descriptor.model import Dataflow, NodeEntry
     from dora.descriptor.report import Report
 
+_OF_MODULES = {"id", "name", "description", "module", "params", "inputs", "env", "build", "deploy"}
+"""What may stand beside `module`."""
+
+_PARAM_NAME = re.compile(r"[A-Za-z0-9_]+")
+_HUB_NAME = re.compile(r"(?:[^/@]+/)?([A-Za-z0-9][\w.-]*)(?:@|$)")
 _NODE_KINDS = ("path", "operator", "operators", "ros2", "module", "hub")
 
 UNSUPPORTED = {
-    "operator": "make it a node of its own: `path: my_node.py`",
-    "operators": "make each a node of its own: `path: my_node.py`",
     "ros2": "bridge in a node of your own that uses `rclpy`",
-    "module": "write the nodes of the module into this file",
-    "hub": "install the package with `build: pip install …` and name its command in `path`",
-    "git": "clone it yourself and give `path` relative to this file",
+    "hub": "install the package: `build: pip install NAME`, `path: NAME`",
     "deploy": "all nodes run on this machine; delete it",
 }
 """Would change what runs, and cannot be obeyed yet: an error."""
@@ -34,21 +37,14 @@ _COMPANIONS = {
     "tag": "git",
     "rev": "git",
     "params": "module",
-    "path_sha256": "a `path` that is an address",
 }
 _DEGRADED = {
     "health_check_timeout": "a node that hangs is not killed",
     "startup_timeout": "a node may take as long as it likes to connect",
     "finish_grace_secs": "a node whose inputs are all closed is not hurried",
-    "input_types": "types are not checked",
-    "output_types": "types are not checked",
-    "output_metadata": "metadata is not checked",
-    "pattern": "metadata is not checked",
 }
 _DEGRADED_TOP = {
     "health_check_interval": "nodes that hang are not killed",
-    "strict_types": "types are not checked",
-    "type_rules": "types are not checked",
 }
 _NOT_YET = "is not obeyed in this release"
 
@@ -60,7 +56,12 @@ def check_support(flow: Dataflow, report: Report) -> None:
     for key, effect in _DEGRADED_TOP.items():
         if getattr(flow, key):
             report.warn(f"`{key}` {_NOT_YET}: {effect}", key)
-    for index, node in enumerate(flow.nodes):
+    check_nodes(flow.nodes, report)
+
+
+def check_nodes(nodes: list[NodeEntry], report: Report) -> None:
+    """What `check_support` does, for the nodes of a file alone."""
+    for index, node in enumerate(nodes):
         if not report.is_damaged("nodes", index) or node.id:
             _check_node(index, node, report)
 
@@ -72,19 +73,19 @@ def _check_node(index: int, node: NodeEntry, report: Report) -> None:
             _unsupported(report, key, "nodes", index, key)
             report.damage("nodes", index, "outputs")
             report.damage("nodes", index, "path")
-    if node.path and node.path.startswith(("http://", "https://")):
-        what = f"{name}: a `path` that is an address is not supported in this release"
-        report.problem(what, "nodes", index, "path", mend="download the file and name it here")
     for key, owner in _COMPANIONS.items():
-        if getattr(node, key) is not None and (
-            owner not in UNSUPPORTED or not getattr(node, owner)
-        ):
-            owner_name = f"`{owner}`" if owner in UNSUPPORTED else owner
-            if owner in UNSUPPORTED or not (node.path or "").startswith("http"):
-                what = f"{name}: `{key}` means nothing without {owner_name}"
-                report.problem_with_key(what, "nodes", index, key, mend="delete it")
+        absent = not getattr(node, owner) and not report.is_damaged("nodes", index, owner)
+        if getattr(node, key) is not None and absent:
+            what = f"{name}: `{key}` means nothing without `{owner}`"
+            report.problem_with_key(what, "nodes", index, key, mend="delete it")
     _check_kind(index, node, report)
-    if node.restart_policy not in {None, "never"}:
+    check_operators(index, node, report)
+    if node.module is not None:
+        _check_module(index, node, report)
+        return
+    # A process of operators starts one that failed anew by itself.
+    has_operators = node.operator is not None or node.operators is not None
+    if node.restart_policy not in {None, "never"} and not has_operators:
         what = f"{name}: `restart_policy` {_NOT_YET}: a node that exits is not started again"
         report.warn(what, "nodes", index, "restart_policy")
     for key, effect in _DEGRADED.items():
@@ -101,11 +102,32 @@ def _check_kind(index: int, node: NodeEntry, report: Report) -> None:
         what = f"{name} has {named}: only one of them can say what runs"
         report.problem_with_key(what, "nodes", index, kinds[1], mend="keep one of them")
     unread = any(report.is_damaged("nodes", index, kind) for kind in _NODE_KINDS)
-    if not kinds and node.git is None and not unread:
+    if not kinds and not unread:
         at = ("nodes", index, "id") if node.id else ("nodes", index)
         report.problem(f"{name} has no `path`", *at, mend="say what runs: `path: my_node.py`")
 
 
+def _check_module(index: int, node: NodeEntry, report: Report) -> None:
+    """A module node only says what its nodes have in common."""
+    name = node_name(report.source.value, index)
+    for key in node.__struct_fields__:
+        if key in _OF_MODULES or key in _NODE_KINDS or getattr(node, key) in (None, {}, []):
+            continue
+        what = f"{name}: `{key}` means nothing beside `module`"
+        mend = "the outputs are those of the module file; delete it"
+        if key != "outputs":
+            mend = f"set `{key}` on nodes in `{node.module}`"
+        report.problem_with_key(what, "nodes", index, key, mend=mend)
+    for key in node.params or {}:
+        if not _PARAM_NAME.fullmatch(key):
+            what = f"{name}: `{key}` cannot be the name of a parameter"
+            mend = "use letters, digits and `_`: it becomes the variable `PARAM_NAME`"
+            report.problem_with_key(what, "nodes", index, "params", key, mend=mend)
+
+
 def _unsupported(report: Report, key: str, *path: str | int) -> None:
     what = f"`{key}` is not supported in this release"
-    report.problem_with_key(what, *path, mend=UNSUPPORTED[key])
+    mend = UNSUPPORTED[key]
+    if key == "hub" and (written := _HUB_NAME.match(str(report.source.text(*path)))):
+        mend = mend.replace("NAME", written[1])
+    report.problem_with_key(what, *path, mend=mend)

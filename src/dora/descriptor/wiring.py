@@ -1,9 +1,9 @@
 """Names and wires: every node and port has a proper name, every input a source that exists.
 
 Decides the routes of the plan. Works on the filled model alone; a source whose node could not be
-read is not called missing.
+read is not called missing. A module file is checked by itself: `_mod` then offers its inputs.
 
-Called by `descriptor.planner` after `descriptor.shape`.
+Called by `descriptor.planner` after `descriptor.reading`, and by `descriptor.modules`.
 Elsewhere: how a source is written (`dora.ids`), what a node executes (`descriptor.command`).
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dora.descriptor.model import InputEntry
+from dora.descriptor.operators import operators_of
 from dora.descriptor.plan import DEFAULT_QUEUE_SIZE, LogRoute, Route, TimerInput
 from dora.descriptor.words import found, listed, node_name
 from dora.ids import (
@@ -30,9 +31,15 @@ from dora.ids import (
 )
 
 if TYPE_CHECKING:
-    from dora.descriptor.model import Dataflow, NodeEntry
+    from collections.abc import Sequence
+
+    from dora.descriptor.model import NodeEntry
     from dora.descriptor.report import Report
     from dora.ids import Source
+
+
+MODULE_INPUTS = "_mod"
+"""The node that offers the inputs of a module, inside its file."""
 
 
 class Wiring(msgspec.Struct):
@@ -42,30 +49,42 @@ class Wiring(msgspec.Struct):
     log_routes: list[LogRoute] = []
     timers: dict[str, list[TimerInput]] = {}
     """By node id."""
+    through_operators: dict[tuple[str, str], str] = {}
+    """Node and input, to its source with the operator that the file left out."""
 
 
-def wire(flow: Dataflow, report: Report) -> Wiring:
-    """Check all names and sources, and wire every input to its source."""
-    _check_node_ids(flow, report)
-    for index, node in enumerate(flow.nodes):
+def wire(
+    nodes: Sequence[NodeEntry], report: Report, module_inputs: Sequence[str] | None = None
+) -> Wiring:
+    """Check all names and sources, and wire every input to its source.
+
+    Args:
+        nodes: Those of one file, or of the whole dataflow; operators are lowered.
+        report: Takes what is wrong.
+        module_inputs: What the nodes may read from `_mod`, if they are those of a module.
+    """
+    _check_node_ids(nodes, report)
+    for index, node in enumerate(nodes):
         _check_outputs(index, node, report)
     wiring = Wiring()
-    known = _Known(flow, report)
-    for index, node in enumerate(flow.nodes):
+    known = _Known(nodes, report, module_inputs)
+    for index, node in enumerate(nodes):
         for port, value in node.inputs.items():
             _wire_input(index, node, port, value, known, wiring)
     return wiring
 
 
-def _check_node_ids(flow: Dataflow, report: Report) -> None:
+def _check_node_ids(nodes: Sequence[NodeEntry], report: Report) -> None:
     first: dict[str, int] = {}
-    for index, node in enumerate(flow.nodes):
+    for index, node in enumerate(nodes):
         if report.is_damaged("nodes", index, "id"):
             continue
         at = ("nodes", index, "id")
         if node.id in first:
-            line = report.source.locate("nodes", first[node.id], "id").line
-            what = f"two nodes have the id `{node.id}`: also in line {line}"
+            there = report.source.locate("nodes", first[node.id], "id")
+            here = report.source.locate(*at)
+            where = f" of `{there.file}`" if there.file != here.file else ""
+            what = f"two nodes have the id `{node.id}`: also in line {there.line}{where}"
             report.problem(what, *at, mend="give each node an id of its own")
         elif node.id == RESERVED_NODE_ID:
             what = "`dora` cannot be a node id: sources like `dora/timer/…` start with it"
@@ -109,19 +128,28 @@ class _Known:
     A node id that stands twice has the outputs of both.
     """
 
-    def __init__(self, flow: Dataflow, report: Report) -> None:
+    def __init__(
+        self, nodes: Sequence[NodeEntry], report: Report, module_inputs: Sequence[str] | None
+    ) -> None:
         self.report = report
+        self.module_inputs = module_inputs
+        self.operators: dict[str, list[str]] = {}
+        """Ids of the operators of each node that has any."""
+        self.alone: set[str] = set()
+        """Nodes with a single `operator:`, whose id their readers leave out."""
+        self.modules: set[str] = set()
         self.outputs: dict[str, set[str]] = {}
         self.misspelt: dict[str, set[str]] = {}
         """Outputs under a name that no output can have, and that was reported."""
         self.uncertain: set[str] = set()
         """Nodes whose outputs cannot even be guessed."""
         self.some_unnamed = report.is_damaged("nodes") and any(
-            report.is_damaged("nodes", index, "id") for index in range(len(flow.nodes))
+            report.is_damaged("nodes", index, "id") for index in range(len(nodes))
         )
-        for index, node in enumerate(flow.nodes):
+        for index, node in enumerate(nodes):
             if report.is_damaged("nodes", index, "id"):
                 continue
+            self._note_kind(index, node)
             outputs = self.outputs.setdefault(node.id, set())
             outputs.update(filter(is_port_id, node.outputs))
             if report.is_damaged("nodes", index, "outputs"):
@@ -131,6 +159,28 @@ class _Known:
                 else:
                     outputs.update(filter(is_port_id, meant))
                     self.misspelt.setdefault(node.id, set()).update(meant - outputs)
+
+    def _note_kind(self, index: int, node: NodeEntry) -> None:
+        if operators := operators_of(index, node):
+            self.operators.setdefault(node.id, []).extend(each.id for each in operators)
+        if node.operator is not None:
+            self.alone.add(node.id)
+        if node.module is not None or self.report.is_damaged("nodes", index, "module"):
+            self.modules.add(node.id)
+
+    def output_of(self, source: OutputRef) -> str | None:
+        """The output as its node knows it; None if there is none."""
+        outputs = self.outputs[source.node]
+        if source.node in self.alone:
+            (operator, *_) = self.operators[source.node]
+            if f"{operator}/{source.output}" in outputs:
+                return f"{operator}/{source.output}"
+        return source.output if source.output in outputs else None
+
+    def module_around(self, node: str | None) -> str | None:
+        """The module whose node this is; the whole dataflow will have that node, or not."""
+        around = (module for module in self.modules if (node or "").startswith(f"{module}."))
+        return next(around, None)
 
 
 def _meant_outputs(written: Any) -> set[str] | None:
@@ -165,9 +215,21 @@ def _wire_input(
         reason, _, hint = str(exc).partition("; ")
         what = f"input `{node.id}/{port}`: {reason}"
         report.problem(what, *source_at, mend=hint or None)
+        report.damage(*source_at)
         return
-    if _check_source(node, port, source, source_at, known):
-        _add(node, port, source, entry, wiring)
+    if not isinstance(source, TimerRef) and (module := known.module_around(source.node)):
+        if module in known.uncertain:
+            report.damage(*source_at)
+        return
+    if not _check_source(node, port, source, source_at, known):
+        report.damage(*source_at)
+        return
+    if isinstance(source, OutputRef) and source.node != MODULE_INPUTS:
+        output = known.output_of(source) or source.output
+        if output != source.output:
+            wiring.through_operators[node.id, port] = f"{source.node}/{output}"
+        source = OutputRef(source.node, output)
+    _add(node, port, source, entry, wiring)
 
 
 def _check_source(
@@ -175,27 +237,63 @@ def _check_source(
 ) -> bool:
     reads = f"input `{node.id}/{port}` reads from"
     match source:
+        case OutputRef(node=str(wanted)) if wanted == MODULE_INPUTS:
+            return _check_module_input(reads, source, at, known)
         case LogsRef(node=str(wanted)) if wanted not in known.outputs:
             return _no_node(f"{reads} the logs of", wanted, at, known)
         case OutputRef() if source.node not in known.outputs:
             return _no_node(reads, source.node, at, known)
-        case OutputRef() if source.output not in known.outputs[source.node]:
-            if source.node in known.uncertain:
-                return False
-            outputs = sorted(known.outputs[source.node])
-            misspelt = known.misspelt.get(source.node, set())
-            near = suggest(source.output, [*misspelt, *outputs])
-            if near in misspelt:
-                return False
-            there = f"outputs of `{source.node}`: {listed(outputs)}"
-            known.report.problem(
-                f"{reads} `{source}`, but node `{source.node}` has no such output",
-                *at,
-                mend=f"did you mean `{near}`? ({there})" if near else there,
-                part=source.output,
-            )
-            return False
+        case OutputRef() if known.output_of(source) is None:
+            return _no_output(reads, source, at, known)
     return True
+
+
+def _no_output(reads: str, source: OutputRef, at: tuple[str | int, ...], known: _Known) -> bool:
+    if source.node in known.uncertain:
+        return False
+    alone = source.node in known.alone
+    outputs = sorted(known.outputs[source.node])
+    if alone:
+        outputs = [output.partition("/")[2] for output in outputs]
+    misspelt = known.misspelt.get(source.node, set())
+    near = suggest(source.output, [*misspelt, *outputs])
+    if near in misspelt:
+        return False
+    told = f"{reads} `{source}`, but node `{source.node}` has no such output"
+    there = f"outputs of `{source.node}`: {listed(outputs)}"
+    if source.node in known.operators and not alone:
+        operators = known.operators[source.node]
+        of_some = [f"`{source.node}/{o}`" for o in outputs if o.endswith(f"/{source.output}")]
+        if of_some and source.output.partition("/")[0] not in operators:
+            told = f"{reads} `{source}`, which does not say from which operator"
+            mend = f"write {' or '.join(of_some)}: an operator stands between node and output"
+            known.report.problem(told, *at, mend=mend)
+            return False
+    mend = f"did you mean `{near}`? ({there})" if near else there
+    known.report.problem(told, *at, mend=mend, part=source.output)
+    return False
+
+
+def _check_module_input(
+    reads: str, source: OutputRef, at: tuple[str | int, ...], known: _Known
+) -> bool:
+    ports = known.module_inputs
+    if ports is None:
+        what = f"{reads} `{source}`, but this file is no module"
+        mend = "`_mod/…` stands for the inputs of a module; write `node/output`"
+        known.report.problem(what, *at, mend=mend)
+    elif source.output in ports:
+        return True
+    elif not known.report.is_damaged("module"):
+        near = suggest(source.output, ports)
+        there = f"inputs of this module: {listed(list(ports))}"
+        known.report.problem(
+            f"{reads} `{source}`, but this module has no such input",
+            *at,
+            mend=f"did you mean `{near}`? ({there})" if near else f"add it to `inputs:` ({there})",
+            part=source.output,
+        )
+    return False
 
 
 def _no_node(reads: str, wanted: str, at: tuple[str | int, ...], known: _Known) -> bool:
@@ -204,8 +302,11 @@ def _no_node(reads: str, wanted: str, at: tuple[str | int, ...], known: _Known) 
     names = list(known.outputs)
     near = suggest(wanted, names)
     there = f"nodes here: {listed(names)}"
+    here = "dataflow" if known.module_inputs is None else "module"
+    if known.module_inputs is not None:
+        there += "; what is outside of a module comes in through its `inputs:`, as `_mod/…`"
     known.report.problem(
-        f"{reads} node `{wanted}`, which this dataflow does not have",
+        f"{reads} node `{wanted}`, which this {here} does not have",
         *at,
         mend=f"did you mean `{near}`? ({there})" if near else there,
         part=wanted,

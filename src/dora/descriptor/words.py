@@ -27,6 +27,12 @@ def subject(path: tuple[PathStep, ...], root: Any) -> str:
             return f"`{key}` of input `{_node_id(root, index)}/{port}`"
         case ("nodes", int(index), "outputs", int(position)):
             return f"output {position + 1} of {node_name(root, index)}"
+        case ("nodes", int(index), "operator"):
+            return f"the operator of {node_name(root, index)}"
+        case ("nodes", int(index), "operator", str() as key, *rest):
+            return _part_of_operator(root, ("nodes", index, "operator"), [key, *rest])
+        case ("nodes", int(index), "operators", int(position), *rest):
+            return _part_of_operator(root, ("nodes", index, "operators", position), rest)
         case ("nodes", int(index), str(key)):
             return f"`{key}` of {node_name(root, index)}"
         case ("nodes", int(index), str(key), *rest):
@@ -42,6 +48,18 @@ def node_name(root: Any, index: int) -> str:
     """A node as messages call it: by its id, or by its position if it has none."""
     node_id = _node_id(root, index)
     return f"node {node_id}" if node_id == str(index + 1) else f"node `{node_id}`"
+
+
+def operator_name(root: Any, at: tuple[PathStep, ...]) -> str:
+    """The operator at this path as messages call it."""
+    node = node_name(root, at[1]) if isinstance(at[1], int) else "a node"
+    if at[2] == "operator":
+        return f"the operator of {node}"
+    assert isinstance(at[3], int)
+    operator_id = _operator_id(root, at)
+    return (
+        f"operator `{operator_id}` of {node}" if operator_id else f"operator {at[3] + 1} of {node}"
+    )
 
 
 def found(value: Any) -> str:
@@ -69,6 +87,33 @@ def shortened(text: str) -> str:
 def listed(names: list[str]) -> str:
     """Names in a row, as a message ends with them."""
     return ", ".join(names) if names else "none"
+
+
+def _part_of_operator(root: Any, at: tuple[PathStep, ...], rest: list[PathStep]) -> str:
+    name = operator_name(root, at)
+    match rest:
+        case []:
+            return name
+        case ["inputs", str(port)]:
+            return f"input `{port}` of {name}"
+        case ["inputs", str(port), str(key)]:
+            return f"`{key}` of input `{port}` of {name}"
+        case ["outputs", int(position)]:
+            return f"output {position + 1} of {name}"
+        case [key]:
+            return f"`{key}` of {name}"
+    return f"`{_dotted(rest[1:])}` in `{rest[0]}` of {name}"
+
+
+def _operator_id(root: Any, at: tuple[PathStep, ...]) -> str | None:
+    value = root
+    try:
+        for step in at:
+            value = value[step]
+        operator_id = value["id"]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return operator_id if isinstance(operator_id, str) and operator_id else None
 
 
 def _node_id(root: Any, index: int) -> str:

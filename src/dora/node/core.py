@@ -14,12 +14,13 @@ import math
 import os
 import sys
 import threading
+import time
 import weakref
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dora.errors import NodeClosedError, OutputError
-from dora.node import exit_status, logs
+from dora.node import exit_status
 from dora.node.samples import Lender, SampleHandler
 from dora.wire import metadata as wire_metadata
 from dora.wire.board import STATE_CLOSED, WORD_CONTROL, WORD_STATE
@@ -59,8 +60,10 @@ class Core:
         self._closing = threading.RLock()
         self._closed: str | None = None
         _nodes.add(self)
-        logs.install()
-        exit_status.watch()
+        if "DORA_RUNTIME_TYPE_CHECK" in os.environ:  # else sending and receiving pay nothing
+            from dora.node.typecheck import checked
+
+            self._sender, self._stream = checked(host)
 
     # ---- receiving ----
 
@@ -82,7 +85,7 @@ class Core:
             self._refuse_fork()
             return None
         if timeout is not None:
-            _check_timeout(timeout)
+            check_timeout(timeout)
         if self._words[WORD_CONTROL] != self._host.seen_control:
             self._host.pump()
         return self._stream.wait(timeout)
@@ -102,7 +105,7 @@ class Core:
             self._refuse_fork()
             return None
         if timeout is not None:
-            _check_timeout(timeout)
+            check_timeout(timeout)
         if self._async is None:
             from dora.node.async_receive import AsyncReceiver
 
@@ -169,10 +172,13 @@ class Core:
         if metadata:
             raw = wire_metadata.encode(metadata)
             correlated = wire_metadata.is_correlated(metadata)
+            flush = wire_metadata.is_flush(metadata)
         else:
-            raw, correlated = b"", False
+            raw, correlated, flush = b"", False, False
         try:
-            self._sender.send(output_id, encode(data), raw, correlated=correlated, loan=loan)
+            self._sender.send(
+                output_id, encode(data), raw, correlated=correlated, flush=flush, loan=loan
+            )
         except NodeClosedError:  # by another thread, meanwhile
             if self._may_send():
                 raise
@@ -226,6 +232,7 @@ class Core:
                 (header, size, loan.memory[:size]),
                 wire_metadata.encode(metadata or {}),
                 correlated=wire_metadata.is_correlated(metadata or {}),
+                flush=wire_metadata.is_flush(metadata or {}),
                 loan=loan,
             )
 
@@ -260,7 +267,7 @@ class Core:
 
     def timestamp(self) -> datetime:
         """Now, in UTC: the clock that `metadata["timestamp"]` is taken from."""
-        return datetime.now(UTC)
+        return datetime.fromtimestamp(time.time(), UTC)  # a simulation replaces `time.time`
 
     # ---- end ----
 
@@ -349,7 +356,8 @@ _AT_EXIT = "the process is ending"
 _FORKED = "this process was forked from"
 
 
-def _check_timeout(timeout: float) -> None:
+def check_timeout(timeout: float) -> None:
+    """Raise ValueError for what is no time to wait."""
     if not (timeout >= 0 and math.isfinite(timeout)):
         raise ValueError(f"`timeout` is {timeout}; it is a finite number of seconds, 0 or more")
 

@@ -5,7 +5,8 @@ inputs' own pipes: nothing is read ahead. The epoll descriptor can itself be wat
 needs no thread. Waiting gives up the GIL and is broken by signals.
 
 One thread waits at a time (a lock sees to it); any thread may `post` an event.
-Elsewhere: making an event from a ticket (`node.inputs`), reading the socket (`node.daemon_link`).
+Elsewhere: making an event from a ticket (`node.inputs`), reading the socket (`node.daemon_link`),
+reading some inputs apart from the others (`node.selection`).
 """
 
 from __future__ import annotations
@@ -16,81 +17,25 @@ import threading
 import time
 from collections import deque
 from threading import TIMEOUT_MAX
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dora.node import events
+from dora.node.sources import AlarmSource, Control, Wake, last_served
 from dora.node.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dora.node.event_types import Event
+    from dora.node.event_types import Event, InputEvent
     from dora.node.inputs import InputPort
-    from dora.node.timers import Alarm, Timer
+    from dora.node.selection import Desk, Selection
+    from dora.node.sources import Source
+    from dora.node.timers import Timer
 
 _LONGEST_POLL_S = 1e6
 """The kernel counts milliseconds in 31 bits."""
 _TIDY_EVERY_S = 0.5
 """How often a node that waits looks for returned memory, while receivers hold much."""
-
-
-class _Source(Protocol):
-    """Something whose descriptor the epoll set watches."""
-
-    served: int
-
-    def take(self) -> Event | None: ...
-
-
-class _Control:
-    """The daemon's socket, as a source: pumping it posts events."""
-
-    served = -1
-
-    def __init__(self, pump: Callable[[], None]) -> None:
-        self._pump = pump
-
-    def take(self) -> None:
-        self._pump()
-
-
-class _Wake:
-    """The eventfd by which another thread says that it posted an event."""
-
-    served = -1
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def take(self) -> None:
-        try:
-            os.eventfd_read(self.fd)
-        except BlockingIOError:
-            return
-
-
-class _AlarmSource:
-    """The clock of an input's `input_timeout`."""
-
-    served = -1
-
-    def __init__(self, port: InputPort, alarm: Alarm, silent: set[str]) -> None:
-        self._port = port
-        self._alarm = alarm
-        self._silent = silent
-
-    def take(self) -> Event | None:
-        if not self._alarm.went_off() or self._port.id in self._silent:
-            return None
-        if self._port.waits:  # the input is not silent, only this node is busy
-            self._alarm.put_off()
-            return None
-        self._silent.add(self._port.id)
-        return events.input_closed(self._port.id)
-
-
-def _last_served(source: _Source) -> int:
-    return source.served
 
 
 class EventStream:
@@ -123,29 +68,44 @@ class EventStream:
         self._waking = threading.Lock()
         self._tidy = tidy
         self._pending: deque[Event] = deque()
-        self._ready: list[_Source] = []
+        self._ready: list[Source] = []
         self._silent: set[str] = set()
         """Inputs that timed out and brought nothing since."""
         self._turn = 0
         self._ended = False
         self._closed = False
+        self.spin_us = spin_us
+        self.selections: tuple[Selection, ...] = ()
+        """Who reads some inputs apart; replaced, never changed."""
+        self._selecting = threading.Lock()
+        """Held for a moment to change them; never while waiting, or for the stream's lock."""
+        self._desk: Desk | None = None
+        self._pump = pump
+        self._control_fd = control_fd
+        self._merged: list[Callable[[], None]] = []
         self._ports = {port.id: port for port in ports}
+        self._open = set(self._ports)
         self._timers = timers
         self._data_inputs = {port.id for port in ports if port.id not in endless}
         others = len(timers) + len(ports) - len(self._data_inputs)
         self._closes = bool(self._data_inputs) and (not others or end_without_timers)
-        self._wake = _Wake()
+        self._wake = Wake()
         self._epoll = select.epoll()
         self._waiting = Waiting(self._epoll, spin_us)
-        self._sources: dict[int, _Source] = {}
+        self._sources: dict[int, Source] = {}
         self._watch(self._wake.fd, self._wake)
-        self._watch(control_fd, _Control(pump))
+        self._watch(control_fd, Control(pump))
         for timer in timers:
             self._watch(timer.fd, timer)
         for port in ports:
             self._watch(port.fd, port)
             if port.alarm is not None:
-                self._watch(port.alarm.fd, _AlarmSource(port, port.alarm, self._silent))
+                self._watch(port.alarm.fd, AlarmSource(port, port.alarm, self._silent))
+
+    @property
+    def input_ids(self) -> frozenset[str] | None:
+        """The inputs that there are; None on a stage, where any id may come."""
+        return frozenset(self._ports) | {timer.id for timer in self._timers} or None
 
     def fileno(self) -> int:
         """The epoll descriptor: readable when an event may be there."""
@@ -160,6 +120,7 @@ class EventStream:
         """Put an event of the daemon in; wakes a waiting thread. Any thread may call this."""
         self._pending.append(event)
         self._wake_up()
+        self._ring()
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None when the stream has ended; ERROR when the time is over."""
@@ -181,6 +142,7 @@ class EventStream:
             return None
         finally:
             self._lock.release()
+            self._ring()
 
     def try_take(self) -> Event | None:
         """The next event if there is one now; None when there is none, or the stream has ended."""
@@ -196,15 +158,126 @@ class EventStream:
             return event
         finally:
             self._lock.release()
+            self._ring()
+
+    def drain(self) -> list[Event]:
+        """All events that are there now, in the order of each input."""
+        found: list[Event] = []
+        if not self._lock.acquire(blocking=False):
+            return found  # another thread waits, and will be handed whatever comes
+        try:
+            if not self._ended:
+                self._pump()
+            self._drain_pending(found)
+            for source in sorted(self._sources.values(), key=last_served):
+                for _ in range(source.waiting if source.served >= 0 else 0):
+                    if self._ended or (event := source.take()) is None:
+                        break
+                    handed = self._hand_out(event)
+                    if handed is not None:
+                        found.append(handed)
+                    self._drain_pending(found)
+            return found
+        finally:
+            self._lock.release()
+            self._ring()
+
+    def is_empty(self) -> bool:
+        """Whether no event is there now. Reads none: what waits stays in its queue."""
+        if not self._lock.acquire(blocking=False):
+            return not self._pending
+        try:
+            while not self._ended and not self._pending:
+                if not self._ready:
+                    self._poll(0)
+                    if not self._ready:
+                        return True
+                source = self._ready[-1]
+                if source.served >= 0 and source.waiting:
+                    return False
+                if (event := self._ready.pop().take()) is not None:
+                    self._pending.append(event)
+            return self._ended
+        finally:
+            self._lock.release()
+            self._ring()
+
+    def select(
+        self,
+        inputs: frozenset[str] | None,
+        wants: Callable[[InputEvent], bool],
+        *,
+        exclusive: bool = False,
+    ) -> Selection:
+        """Read some inputs apart from `next()`; see `node.selection`. The caller closes it."""
+        from dora.node.selection import Desk, Selection
+
+        if self._desk is None:
+            self._desk = Desk(self._pending, self._wake_up, self._end_input, self._recovered)
+        here: list[InputPort | Timer] = [self._ports[name] for name in self._open]
+        here += self._timers
+        chosen = [source for source in here if inputs is not None and source.id in inputs]
+        closed = frozenset(self._ports) - self._open
+        selection = Selection(
+            self, inputs, wants, list(chosen), closed, self._control_fd, exclusive=exclusive
+        )
+        with self._selecting:
+            self.selections = (*self.selections, selection)
+            if exclusive and not self._closed:
+                for source in chosen:
+                    self.unwatch(source.fd)
+        return selection
+
+    def deselect(self, selection: Selection, left: list[Event]) -> None:
+        """The selection is over: its inputs, and what is left, are for `next()` again."""
+        with self._selecting:
+            self.selections = tuple(one for one in self.selections if one is not selection)
+            if selection.exclusive and not self._closed:
+                for source in selection.sources:
+                    self._watch(source.fd, source)
+        self._pending.extend(left)
+        self._wake_up()
+
+    def serve(self, selection: Selection) -> bool:
+        """Give the selection what is there; False when another thread has the stream."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if not self._ended:
+                self._pump()
+            assert self._desk is not None
+            self._desk.serve(selection, self.selections, self._ended)
+            if not selection.got and selection.over is None:
+                self._idle()
+            return True
+        finally:
+            self._lock.release()
+            self._ring(but=selection)
+
+    def merge(self, fd: int, source: Source, end: Callable[[], None]) -> None:
+        """Wait for a source of another kind too; `end` is called when the stream closes."""
+        with self._selecting:
+            self._merged.append(end)
+            if not self._closed:
+                self._watch(fd, source)
+
+    def watermark(self, input_id: str | None = None) -> int | float | None:
+        """How far an input's senders said to have come; of all inputs, the least; None: unsaid."""
+        ports = [port for port in self._ports.values() if input_id in (None, port.id)]
+        return min((port.watermark for port in ports if port.watermark is not None), default=None)
 
     def close(self) -> None:
         """End the stream; a thread that waits is handed None."""
         self._ended = True
         self._wake_up()
+        self._ring()
         with self._lock:
             if self._closed:
                 return
-            self._closed = True
+            with self._selecting:
+                self._closed = True
+            for end in self._merged:
+                end()
             self._epoll.close()
             for port in self._ports.values():
                 port.close()
@@ -212,6 +285,12 @@ class EventStream:
                 timer.close()
             with self._waking:
                 os.close(self._wake.fd)
+
+    def _ring(self, but: Selection | None = None) -> None:
+        """Have those who read apart look again: something changed, or the stream is free."""
+        for selection in self.selections:
+            if selection is not but:
+                selection.ring()
 
     def _wake_up(self) -> None:
         # Whoever has the lock is waking, or closing: never write to a descriptor that was closed.
@@ -222,7 +301,7 @@ class EventStream:
             finally:
                 self._waking.release()
 
-    def _watch(self, fd: int, source: _Source) -> None:
+    def _watch(self, fd: int, source: Source) -> None:
         self._sources[fd] = source
         self._epoll.register(fd, select.EPOLLIN)
 
@@ -248,7 +327,15 @@ class EventStream:
             if source is not None:  # else another thread has just unwatched it
                 self._ready.append(source)
         if len(found) > 1:
-            self._ready.sort(key=_last_served, reverse=True)
+            self._ready.sort(key=last_served, reverse=True)
+
+    def _idle(self) -> None:
+        """Somebody waits and nothing is there."""
+
+    def _drain_pending(self, found: list[Event]) -> None:
+        while self._pending and not self._ended:
+            if (event := self._take()) is not None:
+                found.append(event)
 
     def _take(self) -> Event | None:
         """An event that is there without waiting."""
@@ -265,7 +352,7 @@ class EventStream:
                     self._turn = source.served = self._turn + 1
             else:
                 return None
-            if event["type"] == "INPUT" and not self._silent:
+            if event["type"] == "INPUT" and not self._silent and not self.selections:
                 return event
             handed = self._hand_out(event)
             if handed is not None:
@@ -276,25 +363,37 @@ class EventStream:
         """Note what an event means for the stream; the event to hand out, if any."""
         match event["type"]:
             case "INPUT":
-                if event["id"] in self._silent:
-                    self._silent.discard(event["id"])
+                if self._recovered(event["id"]):
                     self._pending.appendleft(event)
                     return events.input_recovered(event["id"])
+                for selection in self.selections:
+                    if selection.takes(event) and selection.give(event):
+                        return None
             case "INPUT_CLOSED":
                 port = self._ports.get(event["id"])
-                if port is not None and port.closed:
-                    self._close_input(port)
+                if port is not None and port.closed and port.id in self._open:
+                    self._end_input(port.id)
                     if port.id in self._silent:
                         return None  # it was called closed when it timed out
             case "STOP":
                 self._ended = True
         return event
 
-    def _close_input(self, port: InputPort) -> None:
+    def _recovered(self, input_id: str) -> bool:
+        """Whether an input that brings something was silent until now."""
+        was_silent = input_id in self._silent
+        self._silent.discard(input_id)
+        return was_silent
+
+    def _end_input(self, input_id: str) -> None:
+        port = self._ports[input_id]
+        for selection in self.selections:
+            selection.forget(input_id)
         self.unwatch(port.fd)
         if port.alarm is not None:
             self.unwatch(port.alarm.fd)
         port.close()
-        self._data_inputs.discard(port.id)
+        self._open.discard(input_id)
+        self._data_inputs.discard(input_id)
         if self._closes and not self._data_inputs:
             self._pending.append(events.stop("ALL_INPUTS_CLOSED"))

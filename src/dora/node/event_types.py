@@ -81,6 +81,24 @@ class NodeRestartedEvent(TypedDict):
     """The node that is back."""
 
 
+class ReloadEvent(TypedDict):
+    """An operator was made anew from its file, and keeps its attributes."""
+
+    kind: Literal["dora"]
+    type: Literal["RELOAD"]
+    id: str
+    """The operator."""
+
+
+class ExternalEvent(TypedDict):
+    """A value of an iterator that was merged by `merge_external_events`."""
+
+    kind: Literal["external"]
+    type: Literal["EXTERNAL"]
+    """dora-rs has no `type` here; with it, `event["type"]` can be read of every event."""
+    value: Any
+
+
 Event: TypeAlias = (
     InputEvent
     | InputClosedEvent
@@ -89,4 +107,6 @@ Event: TypeAlias = (
     | ErrorEvent
     | NodeFailedEvent
     | NodeRestartedEvent
+    | ReloadEvent
+    | ExternalEvent
 )

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing import Literal
+    from typing import Any, Literal
 
     from dora.node.event_types import (
         ErrorEvent,
+        ExternalEvent,
         InputClosedEvent,
         InputRecoveredEvent,
         StopEvent,
@@ -36,6 +37,11 @@ def stop(reason: Literal["MANUAL", "ALL_INPUTS_CLOSED"]) -> StopEvent:
 def error(text: str) -> ErrorEvent:
     """The event that tells of an error."""
     return {"kind": "dora", "type": "ERROR", "error": text}
+
+
+def external(value: Any) -> ExternalEvent:
+    """The event that brings a merged value."""
+    return {"kind": "external", "type": "EXTERNAL", "value": value}
 
 
 def timeout(timeout_s: float) -> ErrorEvent:

@@ -1,13 +1,14 @@
 """An input: one ticket read, one INPUT event made.
 
 Decodes tickets into values that lie where the sender put them, keeps the input's counters on the
-board, and turns the CLOSE ticket into INPUT_CLOSED.
+board, heeds `deadline` and `watermark`, and turns the CLOSE ticket into INPUT_CLOSED.
 
 Filled by the sender's `transport.sender`; waited for by `node.event_stream`.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,20 @@ if TYPE_CHECKING:
     from dora.transport.arena import ArenaView
     from dora.transport.edge import ReceivingEdge
 
-_RECEIVED, _BYTES, _LAST, _LATENCY = 0, 1, 2, 3
+_NUMBER = (int, float)
+_VARIABLE = "DORA_DROP_LATE"
+_RECEIVED, _BYTES, _LAST, _LATENCY = range(4)
+_LATE, _LATE_DROPPED = _LATENCY + LATENCY_BUCKETS, _LATENCY + LATENCY_BUCKETS + 1
+
+
+def dropped_when_late() -> frozenset[str] | None:
+    """Which inputs drop late messages, by `DORA_DROP_LATE`: None for none, empty for all."""
+    text = os.environ.get(_VARIABLE, "").strip()
+    if text.lower() in ("", "0", "false"):
+        return None
+    if text.lower() in ("1", "true"):
+        return frozenset()
+    return frozenset(name.strip() for name in text.split(","))
 
 
 def utc_from_ns(time_ns: int) -> datetime:
@@ -43,6 +57,7 @@ class InputPort:
         find_arena: Gives a sender's memory by its arena id.
         counters: The input's words of the board.
         alarm: The clock of its `input_timeout`, if it has one.
+        drops_late: Messages that are past their `deadline` are counted and not handed out.
     """
 
     def __init__(
@@ -52,12 +67,17 @@ class InputPort:
         find_arena: Callable[[int], ArenaView],
         counters: memoryview,
         alarm: Alarm | None = None,
+        *,
+        drops_late: bool = False,
     ) -> None:
         self.id = input_id
         self.served = 0
         self.closed = False
         """Whether the sender will send nothing more."""
         self.alarm = alarm
+        self.watermark: int | float | None = None
+        """The greatest that a message brought."""
+        self._drops_late = drops_late
         self.fd = edge.fd
         self._edge = edge
         self._find_arena = find_arena
@@ -65,9 +85,16 @@ class InputPort:
 
     def take(self) -> Event | None:
         """The next event of this input; None when no ticket waits."""
-        record = self._edge.try_receive()
-        if record is None:
-            return None
+        while True:
+            record = self._edge.try_receive()
+            if record is None:
+                return None
+            event = self._read(record)
+            if event is not None:
+                return event
+
+    def _read(self, record: bytes) -> Event | None:
+        """The event of a ticket; None when it is too late to be handed out."""
         if not record:  # nobody is left who could write: sender and daemon are gone
             self.closed = True
             return events.input_closed(self.id)
@@ -96,7 +123,14 @@ class InputPort:
                 f"input `{self.id}` got a value that this process cannot read: "
                 f"{type(exc).__name__}: {exc}"
             )
-        metadata = wire_metadata.decode(user) if user else {}
+        if user:
+            metadata = wire_metadata.decode(user)
+            if not wire_metadata.TIMED.isdisjoint(metadata) and self._is_too_late(
+                metadata, sent_ns
+            ):
+                return None
+        else:
+            metadata = {}
         metadata["timestamp"] = utc_from_ns(sent_ns)
         metadata["type_info"] = type_info
         if self.alarm is not None:
@@ -108,6 +142,24 @@ class InputPort:
             "type": "INPUT",
             "value": value,
         }
+
+    def _is_too_late(self, metadata: dict[str, Any], sent_ns: int) -> bool:
+        """Note watermark and deadline of a message; whether it is not to be handed out."""
+        mark = metadata.get("watermark")
+        if isinstance(mark, _NUMBER) and (self.watermark is None or mark > self.watermark):
+            self.watermark = mark
+        deadline_ms = metadata.get("deadline")
+        if not isinstance(deadline_ms, _NUMBER):
+            return False
+        late_ms = (time.time_ns() - sent_ns) / 1e6 - deadline_ms
+        if late_ms <= 0:
+            return False
+        metadata["late"], metadata["late_ms"] = True, late_ms
+        self._counters[_LATE] += 1
+        if not self._drops_late or wire_metadata.is_correlated(metadata):
+            return False
+        self._counters[_LATE_DROPPED] += 1
+        return True
 
     def _count(self, size: int, sent_ns: int) -> None:
         """Note a message on the board."""
@@ -135,9 +187,9 @@ class InputPort:
         return both[:header_bytes], both[header_bytes:]
 
     @property
-    def waits(self) -> bool:
-        """Whether a message waits now."""
-        return self._edge.waits
+    def waiting(self) -> int:
+        """How many messages wait now."""
+        return self._edge.waiting
 
     def close(self) -> None:
         """Read nothing more; values already handed out stay valid."""

@@ -24,6 +24,9 @@ _MAX_FIELDS_BYTES = 60_000
 _LOOKS = frozenset({"format", "datefmt", "style", "filename", "stream", "handlers", "force"})
 """Arguments of `basicConfig` by which a user asks for output of their own."""
 
+_plainly = False
+"""Whether a person reads the lines, and no daemon."""
+
 
 class HostHandler(logging.Handler):
     """Writes records as JSON lines to stdout, in dora-rs's shape."""
@@ -65,6 +68,12 @@ def install() -> None:
             root.setLevel(logging.INFO)
     if not getattr(logging.basicConfig, "_dora", False):
         logging.basicConfig = _wrap(logging.basicConfig)
+
+
+def speak_plainly() -> None:
+    """Write lines for a person to read from now on: this process has no daemon."""
+    global _plainly
+    _plainly = True
 
 
 def _is_plain(handler: logging.Handler) -> bool:
@@ -133,8 +142,18 @@ def _write(entry: dict[str, Any]) -> None:
     out = sys.stdout
     if out is None:
         return
-    out.write(msgspec.json.encode(entry).decode() + "\n")
+    line = _plain(entry) if _plainly else msgspec.json.encode(entry).decode()
+    out.write(line + "\n")
     out.flush()
+
+
+def _plain(entry: Mapping[str, Any]) -> str:
+    fields = dict(entry.get("fields", {}))
+    message = entry.get("message", fields.get("message", ""))
+    target = entry.get("target", "")
+    source = f" {target}" if target not in ("", "root") else ""
+    own = "" if "message" in fields else "".join(f" {key}={fields[key]}" for key in fields)
+    return f"[{entry['level'].lower()}{source}] {message}{own}"
 
 
 def _utc_text(seconds: float) -> str:

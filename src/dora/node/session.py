@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from dora.errors import NodeInitError, ProtocolError
 from dora.node import daemon_link, events
 from dora.node.event_stream import EventStream
-from dora.node.inputs import InputPort
+from dora.node.inputs import InputPort, dropped_when_late
+from dora.node.stack_dump import answer_into
 from dora.node.timers import Alarm, Timer
 from dora.node.waiting import spin_us
 from dora.transport.arena import Arena, ArenaView, map_words
@@ -25,21 +26,34 @@ from dora.wire import messages
 from dora.wire.board import STATE_RUNNING, WORD_CONTROL, WORD_PID, WORD_STATE, BoardLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from dora.node.daemon_link import DaemonLink
     from dora.node.event_types import NodeFailure
+    from dora.node.extensions import Questions
 
 _NEW_ARENA_DEADLINE_S = 5.0
 
 
 class Session:
-    """A joined node. `close()` gives up all it owns; twice is fine."""
+    """A joined node. `close()` gives up all it owns; twice is fine.
 
-    def __init__(self, link: DaemonLink, welcome: messages.Welcome) -> None:
+    Args:
+        link: Its control socket.
+        welcome: What the daemon said of its part.
+        make_stream: Makes its event stream; takes what `EventStream` takes.
+    """
+
+    def __init__(
+        self,
+        link: DaemonLink,
+        welcome: messages.Welcome,
+        make_stream: Callable[..., EventStream] = EventStream,
+    ) -> None:
         self.link = link
         self.welcome = welcome
         self._pumping = threading.Lock()
+        self._questions: Questions | None = None
         self.interrupted = False
         """Whether a sender need not wait for room any more: the dataflow stops."""
         self.seen_control = 0
@@ -52,6 +66,7 @@ class Session:
         fds = iter(link.take_descriptors(welcome.fds))
         self.sender = Sender(Arena(next(fds), welcome.arena.arena, welcome.arena.size_bytes), self)
         self.words = map_words(next(fds), layout.size_bytes)
+        answer_into(next(fds))
         self.words[WORD_PID] = os.getpid()
         self._arenas = {
             wire.arena: ArenaView(next(fds), wire.size_bytes) for wire in welcome.arenas
@@ -59,9 +74,12 @@ class Session:
         self._wire_outputs(layout, fds)
         ports = self._wire_inputs(layout, fds)
         self._early: list[messages.DaemonMessage] = []
+        if welcome.inputs:
+            import pyarrow  # noqa: F401, ICN001  # else the first message would wait for it
+
         epoch_ns = self._wait_for_start()
         self.words[WORD_STATE] = STATE_RUNNING
-        self.stream = EventStream(
+        self.stream = make_stream(
             ports,
             [Timer(timer.id, timer.interval_ns, epoch_ns) for timer in welcome.timers],
             link.fileno(),
@@ -99,11 +117,23 @@ class Session:
         finally:
             self._pumping.release()
 
+    def ask(self, question: messages.ExtensionAsk) -> messages.ExtensionAnswer:
+        """Ask the dataflow's table of values."""
+        if self._questions is None:
+            from dora.node.extensions import Questions
+
+            self._questions = Questions(self.link, self.pump)
+        return self._questions.ask(question)
+
     def close_outputs(self, output_ids: Sequence[str]) -> None:
         """Send nothing more on these, and have the daemon close them behind all that was sent."""
         for output_id in output_ids:
             self.sender.close_output(output_id)
         self.link.send(messages.CloseOutputs(list(output_ids)))
+
+    def ask_stop(self, why: str) -> None:
+        """Ask the daemon to stop the whole dataflow."""
+        self.link.send(messages.StopDataflow(why))
 
     def disown(self) -> None:
         """In a forked child: give up its copy of the socket."""
@@ -138,7 +168,7 @@ class Session:
                         route.queue_size,
                         backpressure=route.backpressure,
                         arena=self.sender.arena,
-                        counters=self.words[at : at + 2],
+                        counters=self.words[at : at + 3],
                     )
                 )
             at = layout.output(index)
@@ -146,11 +176,21 @@ class Session:
 
     def _wire_inputs(self, layout: BoardLayout, fds: Iterator[int]) -> list[InputPort]:
         ports = []
+        late = dropped_when_late()
         for index, wire in enumerate(self.welcome.inputs):
             edge = ReceivingEdge(next(fds), next(fds), backpressure=wire.backpressure)
             start, end = layout.input(index), layout.input(index + 1)
             alarm = None if wire.timeout_s is None else Alarm(wire.timeout_s)
-            ports.append(InputPort(wire.id, edge, self._find_arena, self.words[start:end], alarm))
+            ports.append(
+                InputPort(
+                    wire.id,
+                    edge,
+                    self._find_arena,
+                    self.words[start:end],
+                    alarm,
+                    drops_late=late is not None and (not late or wire.id in late),
+                )
+            )
         return ports
 
     def _wait_for_start(self) -> int:
@@ -195,13 +235,21 @@ class Session:
             case messages.NewArena(fds=count, arena=wire):
                 (fd,) = self.link.take_descriptors(count)
                 self._arenas[wire.arena] = ArenaView(fd, wire.size_bytes)
+            case messages.ExtensionAnswer():
+                if self._questions is not None:
+                    self._questions.note(message)
             case messages.Start():
                 pass  # a start that a stop overtook
             case _:
                 raise ProtocolError(f"the daemon sent {type(message).__name__} to a running node")
 
 
-def join(config: messages.NodeConfig | None, node_id: str | None, version: str) -> Session:
+def join(
+    config: messages.NodeConfig | None,
+    node_id: str | None,
+    version: str,
+    make_stream: Callable[..., EventStream] = EventStream,
+) -> Session:
     """Join the dataflow and wait until it starts.
 
     Raises:
@@ -210,7 +258,7 @@ def join(config: messages.NodeConfig | None, node_id: str | None, version: str) 
     """
     link, welcome = daemon_link.join(config, node_id, version)
     try:
-        return Session(link, welcome)
+        return Session(link, welcome, make_stream)
     except BaseException:
         link.close()
         raise

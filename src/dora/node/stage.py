@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from dora.node.event_types import Event, InputEvent
     from dora.transport.sender import Loan
+    from dora.wire.extensions import Extensions
     from dora.wire.payload import Encoded
 
 _ARENA_BYTES = 1 << 36
@@ -91,10 +92,11 @@ class StageSender(Sender):
         metadata: bytes = b"",
         *,
         correlated: bool = False,
+        flush: bool = False,
         loan: Loan | None = None,
     ) -> None:
         """Hand the message over before this returns."""
-        del correlated, loan
+        del correlated, flush, loan
         given = wire_metadata.decode(metadata) if metadata else {}
         self._took(input_event(output_id, encoded, given))
 
@@ -110,6 +112,8 @@ class Stage:
         descriptor: What `dataflow_descriptor()` returns.
         dataflow_id: What `dataflow_id()` returns.
         restart_count: What `restart_count()` returns.
+        make_stream: Makes its event stream; takes what `EventStream` takes.
+        make_sender: Makes its sender; takes what `StageSender` takes.
     """
 
     def __init__(
@@ -122,6 +126,8 @@ class Stage:
         descriptor: dict[str, Any] | None = None,
         dataflow_id: str = "no-dataflow",
         restart_count: int = 0,
+        make_stream: Callable[..., EventStream] = EventStream,
+        make_sender: Callable[..., StageSender] = StageSender,
     ) -> None:
         layout = BoardLayout(0, 0, 0)
         self.words = memoryview(bytearray(layout.size_bytes)).cast("Q")
@@ -143,10 +149,10 @@ class Stage:
             config=config or {"inputs": {}, "outputs": list(outputs or ())},
             descriptor=descriptor or {"nodes": [{"id": node_id}]},
         )
-        self.sender = StageSender(arena, took, outputs)
+        self.sender = make_sender(arena, took, outputs)
         self._quiet_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         """Stands where a daemon's socket would: never readable."""
-        self.stream = EventStream(
+        self.stream = make_stream(
             [],
             [],
             self._quiet_fd,
@@ -157,6 +163,7 @@ class Stage:
             tidy=_nothing_to_tidy,
         )
         self._closed = False
+        self._extensions: Extensions | None = None
 
     def feed(self, input_id: str, data: Any, metadata: Mapping[str, Any] | None = None) -> None:
         """Give the node a message. Any thread may call this.
@@ -177,6 +184,13 @@ class Stage:
 
     def pump(self) -> None:
         """There is no daemon that could have said anything."""
+
+    def ask(self, question: messages.ExtensionAsk) -> messages.ExtensionAnswer:
+        """Keep values for this node alone."""
+        from dora.wire.extensions import Extensions
+
+        self._extensions = self._extensions or Extensions()
+        return self._extensions.answer(self.welcome.node, question)
 
     def close_outputs(self, output_ids: Sequence[str]) -> None:
         """Take nothing more on these outputs."""

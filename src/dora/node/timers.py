@@ -9,6 +9,7 @@ library.
 from __future__ import annotations
 
 import os
+import select
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -59,11 +60,18 @@ class Timer:
 
     def __init__(self, input_id: str, interval_ns: int, epoch_ns: int) -> None:
         self.served = 0
-        self._id = input_id
+        self.id = input_id
         self.fd = _create()
         # The first tick comes at once: at the epoch, or on the beat a late starter missed last.
         late_ns = max(0, time.monotonic_ns() - epoch_ns)
         _set(self.fd, epoch_ns + late_ns // interval_ns * interval_ns, interval_ns)
+
+    @property
+    def waiting(self) -> int:
+        """Whether a tick is due now, as a number."""
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return len(poll.poll(0))
 
     def take(self) -> Event | None:
         """The tick that is due; None when none is."""
@@ -73,7 +81,7 @@ class Timer:
             return None
         return {
             "kind": "dora",
-            "id": self._id,
+            "id": self.id,
             "metadata": {"timestamp": utc_from_ns(time.time_ns()), "type_info": "null"},
             "type": "INPUT",
             "value": null_value(),

@@ -119,7 +119,7 @@ def _bytes_in(pipe: int) -> int:
 class SendingEdge:
     """The sender's side. Takes over the three descriptors; `close()` gives them up.
 
-    `counters` are two words of the board, sent and dropped, written by this side only.
+    `counters` are words of the board, sent, dropped and flushed, written by this side only.
     """
 
     def __init__(
@@ -178,6 +178,26 @@ class SendingEdge:
                 return self._drop_uncorrelated()
             self._drop_front()
         return True
+
+    def flush(self) -> None:
+        """Discard what waits, but for correlated messages; they are counted as flushed."""
+        try:
+            waiting = os.read(self._ticket_read, max(1, self.waiting()) * TICKET_BYTES)
+        except BlockingIOError:
+            return
+        staying = []
+        self.sent.clear()
+        self._correlated = 0
+        for start in range(0, len(waiting), TICKET_BYTES):
+            ticket = waiting[start : start + TICKET_BYTES]
+            if is_correlated(ticket):
+                staying.append(ticket)
+                self._note_sent(correlated=True)
+            else:
+                self._counters[2] += 1
+                self._free(ticket)
+        if staying:
+            os.write(self._ticket_write, b"".join(staying))
 
     def push(self, ticket: bytearray, slot: int | None, correlated: bool) -> None:
         """Put a ticket on the edge, whose slot was already noted as held by it."""
@@ -293,6 +313,9 @@ class SendingEdge:
     def _drop(self, ticket: bytes) -> None:
         """Count a ticket that was taken out of the pipe, and free its slot."""
         self._counters[1] += 1
+        self._free(ticket)
+
+    def _free(self, ticket: bytes) -> None:
         head = unpack(ticket)
         if head.arena == self._arena.id and not head.flags & INLINE:
             self._give_up(head.offset // PAGE_BYTES)
@@ -336,9 +359,9 @@ class ReceivingEdge:
         return ticket
 
     @property
-    def waits(self) -> bool:
-        """Whether a ticket waits now."""
-        return _bytes_in(self.fd) >= TICKET_BYTES
+    def waiting(self) -> int:
+        """How many tickets wait now."""
+        return _bytes_in(self.fd) // TICKET_BYTES
 
     def lease(self, arena: int, offset: int, view: ArenaView) -> Lease:
         """What keeps the slot at `offset` until it is collected."""

@@ -142,6 +142,7 @@ class Sender:
         metadata: bytes = b"",
         *,
         correlated: bool = False,
+        flush: bool = False,
         loan: Loan | None = None,
     ) -> None:
         """Send one message on a declared output, to every route that is open.
@@ -150,6 +151,7 @@ class Sender:
         those that have as many correlated messages waiting as the kernel lets a pipe hold; for none
         once the control is interrupted: that route then counts a drop. In a signal handler that
         interrupted another send, the message is kept and sent right behind that one.
+        With `flush` it takes the place of all that waits there, but for correlated messages.
 
         Raises:
             ArenaFullError: receivers hold all of the arena.
@@ -160,11 +162,15 @@ class Sender:
                 header, size, body = encoded
                 kept = (header, size, materialise(body, size))
                 self._deferred.append(
-                    lambda: self.send(output_id, kept, metadata, correlated=correlated, loan=loan)
+                    lambda: self.send(
+                        output_id, kept, metadata, correlated=correlated, flush=flush, loan=loan
+                    )
                 )
                 return
             self._busy = True
             try:
+                if flush:
+                    self._flush(output_id)
                 self._send(output_id, encoded, metadata, correlated, loan)
             finally:
                 self._busy = False
@@ -205,6 +211,11 @@ class Sender:
             self._arena.hold(slot, len(routes))
         for edge in routes:
             edge.push(self._ticket.record, slot, correlated)
+
+    def _flush(self, output_id: str) -> None:
+        output = self._outputs.get(output_id)
+        for edge in output.routes if output is not None else ():
+            edge.flush()
 
     def lend(self, size: int, base_address: int) -> Loan:
         """Lend a slot of `size` bytes whose payload the caller writes in place.

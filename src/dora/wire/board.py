@@ -5,14 +5,16 @@ any time, also while the node hangs. The node writes all of it but the control w
 daemon raises to say "look at your control socket".
 
     0  magic           8  control word (daemon)   16..  for each output:  messages, bytes
-    1  pid                                              for each route:   sent, dropped
+    1  pid                                              for each route:   sent, dropped, flushed
     2  state                                            for each input:   received, bytes, last,
-    3  number of words                                                    then 40 latency buckets
+    3  number of words                                                    40 latency buckets, late,
+                                                                          late and dropped
 
 `last` is when the input's last message was received, ns since the epoch; 0 if none was.
 A route's `sent` counts every message the node put on that edge, the dropped ones too:
-sent = received + dropped + still waiting. Latency bucket `k` counts messages that took
-2^(k-1) <= ns < 2^k from send to receive; the last bucket takes all longer ones.
+sent = received + dropped + flushed + still waiting. `late` counts received messages that were past
+their deadline; `late and dropped`, those of them that were not handed out. Latency bucket `k`
+counts messages that took 2^(k-1) <= ns < 2^k from send to receive; the last takes all longer ones.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ WORD_CONTROL = 8
 _HEADER_WORDS = 16
 LATENCY_BUCKETS = 40
 _OUTPUT_WORDS = 2
-_ROUTE_WORDS = 2
-_INPUT_WORDS = 3 + LATENCY_BUCKETS
+_ROUTE_WORDS = 3
+_INPUT_WORDS = 3 + LATENCY_BUCKETS + 2
 
 STATE_WAITING, STATE_RUNNING, STATE_CLOSED = range(3)
 """Waiting for the start barrier; running; closed."""
@@ -47,11 +49,11 @@ class BoardLayout(msgspec.Struct, frozen=True):
         return _HEADER_WORDS + index * _OUTPUT_WORDS
 
     def route(self, index: int) -> int:
-        """Words of route `index` (routes of all outputs, in order): sent, dropped."""
+        """Words of route `index` (routes of all outputs, in order): sent, dropped, flushed."""
         return self.output(self.outputs) + index * _ROUTE_WORDS
 
     def input(self, index: int) -> int:
-        """Words of input `index`: received, bytes, last, then the latency buckets."""
+        """Words of input `index`: received, bytes, last, latency buckets, late, dropped as late."""
         return self.route(self.routes) + index * _INPUT_WORDS
 
     @property
@@ -69,6 +71,10 @@ class InputCounters(msgspec.Struct, frozen=True):
     """When the last message was received, ns since the epoch; 0 if none was."""
     latency: tuple[int, ...]
     """Counts by power of two of nanoseconds."""
+    late: int = 0
+    """Received after their deadline."""
+    late_dropped: int = 0
+    """Those of them that were not handed out."""
 
 
 class BoardReader:
@@ -83,6 +89,11 @@ class BoardReader:
         self._words = words
         self._layout = layout
 
+    @property
+    def state(self) -> int:
+        """Where the node stands: STATE_WAITING, STATE_RUNNING or STATE_CLOSED."""
+        return self._words[WORD_STATE]
+
     def output(self, index: int) -> tuple[int, int]:
         """Messages and bytes sent on output `index`."""
         at = self._layout.output(index)
@@ -93,13 +104,15 @@ class BoardReader:
         at = self._layout.route(index)
         return self._words[at], self._words[at + 1]
 
+    def flushed(self, index: int) -> int:
+        """Messages of route `index` that a later one told to discard."""
+        return self._words[self._layout.route(index) + 2]
+
     def input(self, index: int) -> InputCounters:
         """What input `index` has seen."""
         at = self._layout.input(index)
-        received, size, last_ns = self._words[at : at + 3]
-        return InputCounters(
-            received, size, last_ns, tuple(self._words[at + 3 : at + 3 + LATENCY_BUCKETS])
-        )
+        received, size, last_ns, *latency, late, late_dropped = self._words[at : at + _INPUT_WORDS]
+        return InputCounters(received, size, last_ns, tuple(latency), late, late_dropped)
 
 
 def fresh_header(layout: BoardLayout) -> bytes:

@@ -1,4 +1,4 @@
-"""Every control message between a node and its daemon: tagged msgpack structs, by direction.
+"""Every control message between a daemon and its nodes or clients: tagged structs, by direction.
 
 A message is a value: it can travel over a unix socket or any other link alike. Descriptors travel
 beside it (SCM_RIGHTS), attached to the frame's own bytes or to `Descriptors` frames before it, in
@@ -9,7 +9,7 @@ Elsewhere: frames on a stream (`wire.framing`), tickets (`wire.ticket`).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,6 +17,9 @@ from dora.errors import ProtocolError
 
 PROTOCOL = 1
 """Raised by one whenever an older peer could misread a message, a ticket or a board."""
+
+STACK_SIGNAL = 43
+"""Asks a node's process for its Python stack: a real-time signal (SIGRTMIN + 9 in glibc)."""
 
 MAX_DESCRIPTORS_PER_FRAME = 250
 """The kernel takes 253 at most in one `sendmsg`."""
@@ -40,6 +43,12 @@ class CloseOutputs(msgspec.Struct, tag="close_outputs", frozen=True):
     outputs: list[str]
 
 
+class StopDataflow(msgspec.Struct, tag="stop_dataflow", frozen=True):
+    """Node to daemon: stop the whole dataflow, and tell the user why."""
+
+    why: str
+
+
 class Goodbye(msgspec.Struct, tag="goodbye", frozen=True):
     """Node to daemon: the node is closed: it will send nothing more and read nothing more.
 
@@ -47,7 +56,37 @@ class Goodbye(msgspec.Struct, tag="goodbye", frozen=True):
     """
 
 
-NodeMessage = Register | CloseOutputs | Goodbye
+class ExtensionAsk(msgspec.Struct, tag="extension", frozen=True):
+    """Node to daemon: a question to the dataflow's table of values; see `wire.extensions`.
+
+    `take` is `load` and `drop` in one; `drain` asks for the keys that were dropped.
+    """
+
+    number: int
+    """The answer has the same."""
+    action: Literal["store", "load", "take", "drop", "drain"]
+    namespace: str
+    key: str = ""
+    value: bytes = b""
+
+
+NodeMessage = Register | CloseOutputs | StopDataflow | ExtensionAsk | Goodbye
+
+
+class Greet(msgspec.Struct, tag="greet", frozen=True):
+    """Client to daemon, first of all: I want to look at the dataflow, not to be a node of it."""
+
+    protocol: int
+    version: str
+
+
+class AskStack(msgspec.Struct, tag="ask_stack", frozen=True):
+    """Client to daemon: what is this node doing?"""
+
+    node: str
+
+
+ClientMessage = Greet | AskStack
 
 
 class RouteWire(msgspec.Struct, frozen=True):
@@ -101,7 +140,8 @@ class Descriptors(msgspec.Struct, tag="descriptors", frozen=True):
 class Welcome(msgspec.Struct, tag="welcome", frozen=True):
     """Daemon to node: you are in; here is your wiring.
 
-    Descriptors, in order: own arena (read-write), board, then the read-only memory of each of
+    Descriptors, in order: own arena (read-write), board, the pipe to write a stack into when
+    STACK_SIGNAL comes, then the read-only memory of each of
     `arenas`, then for each route of each output: ticket pipe write end, ticket pipe read end,
     return pipe read end; then for each input: ticket pipe read end, return pipe write end.
     """
@@ -124,6 +164,8 @@ class Welcome(msgspec.Struct, tag="welcome", frozen=True):
     """What `node_config()` returns."""
     descriptor: dict[str, Any]
     """What `dataflow_descriptor()` returns."""
+    types: dict[str, Any] = {}
+    """What is declared of the node's ports, see `wire.layouts.pack`; empty when nothing is."""
 
 
 class Refused(msgspec.Struct, tag="refused", frozen=True):
@@ -178,6 +220,31 @@ class NewArena(msgspec.Struct, tag="new_arena", frozen=True):
     arena: ArenaWire
 
 
+class Dataflow(msgspec.Struct, tag="dataflow", frozen=True):
+    """Daemon to client: what runs here."""
+
+    id: str
+    name: str
+    nodes: list[str]
+
+
+class Stack(msgspec.Struct, tag="stack", frozen=True):
+    """Daemon to client: the Python stack of all threads of a node, as `faulthandler` writes it."""
+
+    node: str
+    text: str
+
+
+class ExtensionAnswer(msgspec.Struct, tag="extension_answer", frozen=True):
+    """Daemon to node: the answer to the `ExtensionAsk` of the same number."""
+
+    number: int
+    value: bytes | None = None
+    keys: list[str] = []
+    problem: str | None = None
+    """Why it was not done."""
+
+
 DaemonMessage = (
     Descriptors
     | Welcome
@@ -188,28 +255,31 @@ DaemonMessage = (
     | NodeRestarted
     | ReceiverGone
     | NewArena
+    | ExtensionAnswer
+    | Dataflow
+    | Stack
 )
 
 _encoder = msgspec.msgpack.Encoder()
-_node_decoder = msgspec.msgpack.Decoder(NodeMessage)
+_node_decoder = msgspec.msgpack.Decoder(NodeMessage | ClientMessage)
 _daemon_decoder = msgspec.msgpack.Decoder(DaemonMessage)
 
 
-def encode(message: NodeMessage | DaemonMessage) -> bytes:
+def encode(message: NodeMessage | ClientMessage | DaemonMessage) -> bytes:
     """The body of a frame that holds `message`."""
     return _encoder.encode(message)
 
 
-def decode_from_node(body: bytes) -> NodeMessage:
-    """Read what a node sent.
+def decode_from_node(body: bytes) -> NodeMessage | ClientMessage:
+    """Read what a node or a client sent.
 
     Raises:
         ProtocolError: the bytes are no message of this protocol.
     """
     try:
-        message: NodeMessage = _node_decoder.decode(body)
+        message: NodeMessage | ClientMessage = _node_decoder.decode(body)
     except msgspec.MsgspecError as exc:
-        raise ProtocolError(f"no control message of a node: {exc}") from exc
+        raise ProtocolError(f"no control message of a node or client: {exc}") from exc
     return message
 
 

@@ -18,8 +18,11 @@ import msgspec
 
 from dora.errors import MetadataError
 
-SET_BY_DORA = frozenset({"timestamp", "type_info"})
+SET_BY_DORA = frozenset({"timestamp", "type_info", "late", "late_ms"})
 """Keys that every received message has; what a sender puts there is not sent."""
+
+TIMED = frozenset({"deadline", "watermark"})
+"""Keys that a receiver heeds; see `node.inputs`."""
 
 _CORRELATING = frozenset({"request_id", "goal_id", "goal_status"})
 _EXTENSION_DATETIME = 1
@@ -68,6 +71,11 @@ def decode(data: bytes) -> dict[str, Any]:
     if not data:
         return {}
     return _decoder.decode(data)
+
+
+def is_flush(metadata: Mapping[str, Any]) -> bool:
+    """Whether older messages that still wait on the same input are to be discarded."""
+    return metadata.get("flush") is True
 
 
 def is_correlated(metadata: Mapping[str, Any]) -> bool:

@@ -132,6 +132,7 @@ def _encode_other(data: Any) -> Encoded:
             return _encode_numpy(np, data)
     if not _primitive_headers:
         _learn_primitives(pa)
+    if type(data) in _primitive_headers and not data.null_count:
         return encode(data)
     return _encode_ipc(pa, data)
 

@@ -1,0 +1,1 @@
+"""Bringing what nodes need: repositories, files, environments, `build` lines."""

@@ -1,0 +1,46 @@
+"""What commands have in common: how they are listed, the flow they take, flags about fetching.
+
+Imported by every module of commands. Elsewhere: what flags mean (`cli.options`, `cli.build`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FLOW = click.Path(path_type=Path)
+"""The type of an argument that names a dataflow file."""
+
+
+class Command(click.Command):
+    """Shows its whole first sentence in the list of commands."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """The first sentence, however long."""
+        del limit
+        return super().get_short_help_str(1000)
+
+
+def fetch_flags(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the flags that say what its build may fetch; `cli.build` reads them."""
+    flag = click.option
+    for option in (
+        flag("--offline", is_flag=True, help="Fetch nothing; what is there already will do."),
+        flag("--hub-override", multiple=True, metavar="PKG=PATH", hidden=True),
+        flag("--lockfile", type=FLOW, help="The lock file; <name>.dora-lock.yaml by default."),
+        flag("--write-lockfile", is_flag=True, help="Write the commits of git nodes into it."),
+        flag("--locked", is_flag=True, help="Build the commits that it says, and no others."),
+    ):
+        command = option(command)
+    return command
+
+
+def strict_flag(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the flag that makes warnings about types mistakes."""
+    told = "Take warnings about types for mistakes, as `strict_types: true` does."
+    return click.option("--strict-types", is_flag=True, help=told)(command)

@@ -1,0 +1,148 @@
+"""Where a node's Python stack comes from: its process is signalled, and writes it into a pipe.
+
+The process has `faulthandler` answer the signal (`node.session`), which works whatever the process
+does: computing, waiting for a lock, stuck in foreign code. It is asked only once it has joined; the
+signal would end a process that does not expect it.
+
+Owns the reading end of each node's pipe. Elsewhere: who asks (`daemon.visitors`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from dora.errors import DoraError
+from dora.wire.messages import STACK_SIGNAL
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+_ANSWER_WITHIN_S = 3.0
+_QUIET_S = 0.1
+"""The dump has no end mark: it has ended when its last thread is there and nothing follows."""
+_LAST_THREAD = b"Current thread "
+_READ_BYTES = 1 << 16
+
+
+class StackPipe:
+    """One process's pipe: read here, written to by its `faulthandler`. `close()` twice is fine."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pid: int, read_fd: int) -> None:
+        self._loop = loop
+        self._pid = pid
+        self._fd = read_fd
+        os.set_blocking(read_fd, False)
+        self._text = bytearray()
+        self._waiting: list[Callable[[str | DoraError], None]] = []
+        self._quiet: asyncio.TimerHandle | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def ask(self, answer: Callable[[str | DoraError], None]) -> None:
+        """Call `answer` with the stack of all threads, or with why there is none.
+
+        Who asks while an answer is under way shares it.
+        """
+        self._waiting.append(answer)
+        if len(self._waiting) > 1:
+            return
+        self._throw_away_what_came_too_late()
+        self._text.clear()
+        self._loop.add_reader(self._fd, self._read)
+        self._deadline = self._loop.call_later(_ANSWER_WITHIN_S, self._give_up)
+        try:
+            os.kill(self._pid, STACK_SIGNAL)
+        except ProcessLookupError:
+            self._finish(DoraError(f"process {self._pid} is gone"))
+
+    def close(self) -> None:
+        """Give up the pipe; who waits is told."""
+        if self._fd < 0:
+            return
+        if self._waiting:
+            self._finish(DoraError("the node ended"))
+        os.close(self._fd)
+        self._fd = -1
+
+    def _throw_away_what_came_too_late(self) -> None:
+        try:
+            while os.read(self._fd, _READ_BYTES):
+                pass
+        except BlockingIOError:
+            return
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, _READ_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            self._finish(DoraError("the node closed the pipe that its stack would come through"))
+            return
+        self._text += data
+        if self._quiet is not None:
+            self._quiet.cancel()
+            self._quiet = None
+        if _LAST_THREAD in self._text:
+            self._quiet = self._loop.call_later(_QUIET_S, self._finish, self._text)
+
+    def _give_up(self) -> None:
+        if self._text:
+            self._finish(self._text)
+            return
+        self._finish(
+            DoraError(
+                f"the process did not answer within {_ANSWER_WITHIN_S:g} s: it is stopped "
+                f"(SIGSTOP), blocks signal {STACK_SIGNAL}, or is stuck in "
+                f"the kernel; `cat /proc/{self._pid}/status` tells its state"
+            )
+        )
+
+    def _finish(self, outcome: bytearray | DoraError) -> None:
+        self._loop.remove_reader(self._fd)
+        for timer in (self._quiet, self._deadline):
+            if timer is not None:
+                timer.cancel()
+        self._quiet = self._deadline = None
+        told = outcome if isinstance(outcome, DoraError) else outcome.decode(errors="replace")
+        waiting, self._waiting = self._waiting, []
+        for answer in waiting:
+            answer(told)
+
+
+class Stacks:
+    """The pipes of all nodes of a dataflow. `close()` gives them up.
+
+    Args:
+        loop: The daemon's loop.
+        has_started: Whether the node's process has come so far that it answers the signal.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, has_started: Callable[[str], bool]) -> None:
+        self._loop = loop
+        self._has_started = has_started
+        self._pipes: dict[str, StackPipe] = {}
+
+    def open(self, node: str, pid: int) -> int:
+        """Make the pipe of a node's new process; the end to write into, the caller's to close."""
+        self.forget(node)
+        read, write = os.pipe()
+        self._pipes[node] = StackPipe(self._loop, pid, read)
+        return write
+
+    def of(self, node: str) -> StackPipe | None:
+        """The pipe of a node that can be asked; None when it cannot, not yet or no more."""
+        pipe = self._pipes.get(node)
+        return pipe if pipe is not None and self._has_started(node) else None
+
+    def forget(self, node: str) -> None:
+        """The node's process is gone."""
+        pipe = self._pipes.pop(node, None)
+        if pipe is not None:
+            pipe.close()
+
+    def close(self) -> None:
+        """Forget all."""
+        for node in list(self._pipes):
+            self.forget(node)

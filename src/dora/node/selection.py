@@ -1,0 +1,318 @@
+"""Selections: some inputs of a node, read apart from its other events.
+
+`node.request` waits for one answer, `node.sync` reads the inputs that it brings together; all else
+stays where it is, in its pipe, for `next()`. A selection is a *claim* (of the inputs it names it
+wants some messages; the others of these inputs are put aside in order, for `next()`), or it is
+*exclusive*: nobody else reads its inputs while it is open.
+
+Any thread may sit in `next()` meanwhile: whoever reads a message hands it to the selection that
+wants it. No thread waits with the stream's lock in its hands but the one in `next()`; a selection
+takes the lock only to look, waits without it, and is rung for when another thread had it.
+
+Used by `node.event_stream`, which owns the queues. Elsewhere: what is wanted (`node.services`,
+`node.actions`, `node.synchroniser`, `node.streams`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from dora.node import events, sources
+from dora.node.waiting import Waiting
+from dora.wire import metadata as wire_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from dora.node.event_types import Event, InputEvent
+
+STOPS = "the dataflow stops"
+CLOSED = "nothing more comes on"
+_ENDS = ("STOP", "END")
+"""Events behind which nothing comes; END is of `node.asked_stream`."""
+
+
+class Source(sources.Source, Protocol):
+    """An input that a selection may read."""
+
+    id: str
+    fd: int
+
+
+class Reader(Protocol):
+    """What a selection needs of the stream that it is part of."""
+
+    spin_us: int
+    selections: tuple[Selection, ...]
+
+    def serve(self, selection: Selection) -> bool:
+        """Give the selection what is there; False when another thread has the stream."""
+
+    def deselect(self, selection: Selection, left: list[Event]) -> None:
+        """The selection is over: its inputs, and what is left, are for `next()` again."""
+
+
+class Selection:
+    """See the module. Used by one thread at a time; `close()` twice is fine.
+
+    Args:
+        reader: The stream.
+        inputs: The inputs; None for all, where there are no pipes.
+        wants: Whether a message of these inputs is for this selection.
+        chosen: Those of the inputs that are read from pipes and clocks.
+        closed: Those of the inputs that are closed already.
+        control_fd: The daemon's socket.
+        exclusive: Nobody else reads these inputs.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        inputs: frozenset[str] | None,
+        wants: Callable[[InputEvent], bool],
+        chosen: list[Source],
+        closed: frozenset[str],
+        control_fd: int,
+        *,
+        exclusive: bool,
+    ) -> None:
+        self.exclusive = exclusive
+        self.inputs = inputs
+        self.sources = chosen
+        self.got: deque[Event] = deque()
+        """Read for this selection and not yet handed out."""
+        self.over: str | None = None
+        """Why nothing more will come."""
+        self._open = None if inputs is None else set(inputs - closed)
+        self._reader = reader
+        self._wants = wants
+        self._closing = threading.RLock()
+        self._closed = False
+        self._missed = False
+        """Whether another thread had the stream when last looked: it rings when it leaves."""
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        for fd in (self._bell, control_fd, *(source.fd for source in chosen)):
+            if fd >= 0:
+                self._epoll.register(fd, select.EPOLLIN)
+        self._waiting = Waiting(self._epoll, reader.spin_us)
+
+    def reads(self, input_id: str) -> bool:
+        """Whether this input is one of the selection's."""
+        return self.inputs is None or input_id in self.inputs
+
+    def takes(self, event: InputEvent) -> bool:
+        """Whether this message is for this selection."""
+        return self.over is None and self.reads(event["id"]) and self._wants(event)
+
+    def give(self, event: Event) -> bool:
+        """Hand an event over, with the stream's lock; False when this was just closed."""
+        with self._closing:
+            if self._closed:
+                return False
+            self.got.append(event)
+            os.eventfd_write(self._bell, 1)
+            return True
+
+    def ring(self) -> None:
+        """Have whoever waits look again. Any thread may call this."""
+        with self._closing:
+            if not self._closed:
+                os.eventfd_write(self._bell, 1)
+
+    def forget(self, input_id: str) -> None:
+        """This input is closed."""
+        with self._closing:
+            if self._open is not None:
+                self._open.discard(input_id)
+            for source in [one for one in self.sources if one.id == input_id]:
+                self.sources.remove(source)
+                if not self._closed:
+                    self._epoll.unregister(source.fd)
+                    os.eventfd_write(self._bell, 1)
+
+    def note_end(self, stops: bool) -> None:
+        """Note whether more can come."""
+        if self.over is None and self._open is not None and not self._open:
+            names = ", ".join(f"`{name}`" for name in sorted(self.inputs or ()))
+            self.over = f"{CLOSED} {names}"
+        elif stops:
+            self.over = STOPS
+
+    def try_take(self) -> Event | None:
+        """The next event if one is there now."""
+        if not self.got and self.over is None:
+            self._missed = not self._reader.serve(self)
+        return self.got.popleft() if self.got else None
+
+    def stops(self) -> bool:
+        """Whether the dataflow stops, as far as any thread of this node has heard."""
+        if self.over != STOPS:
+            self._reader.serve(self)
+        return self.over == STOPS
+
+    def wait(self, timeout_s: float | None = None) -> Event | None:
+        """The next event; None when the time is over, or nothing more will come: see `over`."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            event = self.try_take()
+            if event is not None or self.over is not None:
+                return event
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return None
+            self._sleep(left)
+
+    async def receive(self, timeout_s: float | None = None) -> Event | None:
+        """`wait` for asyncio: neither blocks the loop nor takes a thread."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)  # also when messages come without a pause, other tasks run
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    event = self.try_take()
+                    if event is not None or self.over is not None:
+                        return event
+                    fd = self._bell if self._missed else self._epoll.fileno()
+                    rung = asyncio.Event()
+                    loop.add_reader(fd, rung.set)
+                    try:
+                        await rung.wait()
+                    finally:
+                        loop.remove_reader(fd)
+                    self._hush()
+        except TimeoutError:
+            return None
+
+    def close(self) -> None:
+        """Want nothing more; what was not handed out goes back to the stream."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self.over = self.over or "it was closed"
+            left = list(self.got)
+            self.got.clear()
+            self._epoll.close()
+            os.close(self._bell)
+        self._reader.deselect(self, left)  # not under the lock: whoever reads may want to ring
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _sleep(self, timeout_s: float | None) -> None:
+        if self._missed:  # the other thread reads all inputs: looking at them would not sleep
+            poll = select.poll()
+            poll.register(self._bell, select.POLLIN)
+            poll.poll(None if timeout_s is None else max(1.0, timeout_s * 1000))
+        else:
+            self._waiting.wait(timeout_s)
+        self._hush()
+
+    def _hush(self) -> None:
+        try:
+            os.eventfd_read(self._bell)
+        except BlockingIOError:
+            return
+
+
+class Desk:
+    """Gives selections what is theirs, for the stream whose lock the caller has.
+
+    Args:
+        pending: The stream's events that come before its inputs.
+        wake: Tells the stream's waiting threads that an event was put there.
+        close_input: Notes that an input is closed.
+        recovered: Whether this input was silent for its `input_timeout`, and is not any more.
+    """
+
+    def __init__(
+        self,
+        pending: deque[Event],
+        wake: Callable[[], None],
+        close_input: Callable[[str], None],
+        recovered: Callable[[str], bool],
+    ) -> None:
+        self._pending = pending
+        self._wake = wake
+        self._close_input = close_input
+        self._recovered = recovered
+
+    def serve(self, selection: Selection, others: tuple[Selection, ...], ended: bool) -> None:
+        """Read for a selection until it has something, or nothing is there for it."""
+        self._take_pending(selection)
+        if selection.exclusive:  # STOP must not wait until a busy input is read out
+            selection.note_end(ended or self._stops())
+        while not selection.got and selection.over is None:
+            for source in sorted(selection.sources, key=sources.last_served):
+                event = source.take()
+                if event is not None:
+                    if len(selection.sources) > 1:
+                        source.served = 1 + max(other.served for other in selection.sources)
+                    self._sort(event, selection, others)
+                    break
+            else:
+                break
+        if not selection.got:
+            selection.note_end(ended or self._stops())
+
+    def _take_pending(self, selection: Selection) -> None:
+        at = 0
+        for event in list(self._pending):  # other threads only append
+            mine = False
+            if event["type"] == "INPUT":
+                mine = selection.takes(event)
+            elif event["type"] == "INPUT_CLOSED" and selection.reads(event["id"]):
+                if all(source.id != event["id"] for source in selection.sources):
+                    selection.forget(event["id"])
+                mine = selection.exclusive
+            if mine and selection.give(event):
+                del self._pending[at]
+            else:
+                at += 1
+
+    def _sort(self, event: Event, selection: Selection, others: tuple[Selection, ...]) -> None:
+        """Put an event that was read for a selection where it belongs."""
+        if event["type"] == "INPUT":
+            if self._recovered(event["id"]):
+                self._pending.append(events.input_recovered(event["id"]))
+            taker = next((one for one in others if one.takes(event)), None)
+            if taker is not None and taker.give(event):
+                return
+            if event["metadata"].get("flush") is True:
+                self._flush(event["id"])
+        elif event["type"] == "INPUT_CLOSED":
+            told = not self._recovered(event["id"])  # else it was called closed when it timed out
+            if not (selection.exclusive and selection.give(event)) and told:
+                self._pending.append(event)
+            self._close_input(event["id"])
+            self._wake()
+            return
+        self._pending.append(event)
+        self._wake()
+
+    def _flush(self, input_id: str) -> None:
+        """Discard what was put aside of an input, but for requests and goals."""
+        at = 0
+        for event in list(self._pending):
+            if (
+                event["type"] == "INPUT"
+                and event["id"] == input_id
+                and not wire_metadata.is_correlated(event["metadata"])
+            ):
+                del self._pending[at]
+            else:
+                at += 1
+
+    def _stops(self) -> bool:
+        return any(event["type"] in _ENDS for event in list(self._pending))

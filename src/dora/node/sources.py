@@ -1,0 +1,90 @@
+"""What an event stream watches beside its inputs: the daemon, other threads, silent inputs' clocks.
+
+Elsewhere: inputs (`node.inputs`), timers (`node.timers`), what a user merges (`node.external`).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from dora.node import events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dora.node.event_types import Event
+    from dora.node.inputs import InputPort
+    from dora.node.timers import Alarm
+
+
+class Source(Protocol):
+    """Something whose descriptor the epoll set watches."""
+
+    served: int
+    """When it was served last, counted in turns; -1 for what comes before all inputs."""
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait in it now."""
+
+    def take(self) -> Event | None:
+        """The next event, if there is one now."""
+
+
+class Control:
+    """The daemon's socket: pumping it posts events."""
+
+    served = -1
+    waiting = 0
+
+    def __init__(self, pump: Callable[[], None]) -> None:
+        self._pump = pump
+
+    def take(self) -> None:
+        """Carry out what the daemon has said."""
+        self._pump()
+
+
+class Wake:
+    """The eventfd by which another thread says that it posted an event."""
+
+    served = -1
+    waiting = 0
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def take(self) -> None:
+        """Note that it was heard."""
+        try:
+            os.eventfd_read(self.fd)
+        except BlockingIOError:
+            return
+
+
+class AlarmSource:
+    """The clock of an input's `input_timeout`."""
+
+    served = -1
+    waiting = 0
+
+    def __init__(self, port: InputPort, alarm: Alarm, silent: set[str]) -> None:
+        self._port = port
+        self._alarm = alarm
+        self._silent = silent
+
+    def take(self) -> Event | None:
+        """INPUT_CLOSED when the input was silent for too long."""
+        if not self._alarm.went_off() or self._port.id in self._silent:
+            return None
+        if self._port.waiting:  # the input is not silent, only this node is busy
+            self._alarm.put_off()
+            return None
+        self._silent.add(self._port.id)
+        return events.input_closed(self._port.id)
+
+
+def last_served(source: Source) -> int:
+    """Sorts sources by whose turn it is."""
+    return source.served

@@ -1,0 +1,1 @@
+"""Running a dataflow in the foreground: for `dora run` and for programs that call `dora.run`."""

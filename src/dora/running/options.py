@@ -1,0 +1,16 @@
+"""How to run a plan, and what to show of it. Obeyed by `running.foreground`."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class RunOptions(msgspec.Struct, frozen=True):
+    """How to run a plan and what to show of it."""
+
+    stop_after_s: float | None = None
+    log_level: str = "stdout"
+    """Lines less severe than this are not shown; `stdout` shows everything."""
+    log_format: str = "pretty"
+    log_filter: dict[str, str] = {}
+    """Node id to level, where it differs from `log_level`."""
