@@ -75,7 +75,7 @@ class Session:
         ports = self._wire_inputs(layout, fds)
         self._early: list[messages.DaemonMessage] = []
         if welcome.inputs:
-            import pyarrow  # noqa: F401, ICN001  # else the first message would wait for it
+            import pyarrow  # noqa: F401  # else the first message would wait for it
 
         epoch_ns = self._wait_for_start()
         self.words[WORD_STATE] = STATE_RUNNING
