@@ -73,12 +73,12 @@ class FakeNode:
 
     def routes(self) -> list[list[int]]:
         """Descriptors of each route: ticket write, ticket read, return read."""
-        first = 2 + len(self.welcome.arenas)
+        first = 3 + len(self.welcome.arenas)
         count = sum(len(output.routes) for output in self.welcome.outputs)
         return [self.fds[first + 3 * i : first + 3 * i + 3] for i in range(count)]
 
     def next_ticket(self) -> str:
-        first = 2 + len(self.welcome.arenas) + 3 * len(self.routes())
+        first = 3 + len(self.welcome.arenas) + 3 * len(self.routes())
         fd = self.fds[first]
         select.select([fd], [], [])
         return ("data", "close")[unpack(os.read(fd, TICKET_BYTES)).kind]

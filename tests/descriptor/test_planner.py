@@ -307,7 +307,10 @@ def test_a_shell_node_runs_its_args_when_allowed(tmp_path: Path) -> None:
     assert node.command.argv == ("sh", "-c", "ls | wc -l")
 
 
-def test_uv_runs_python_files_or_is_missed_in_words(tmp_path: Path) -> None:
+def test_uv_runs_python_files_or_is_missed_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
     (tmp_path / "uv").write_text("#!/bin/sh\n")
     (tmp_path / "uv").chmod(0o755)
     node = node_of(tmp_path, "path: camera.py", uv=True, environ={"PATH": str(tmp_path)})
