@@ -8,8 +8,8 @@
         flow.to_yaml("dataflow.yml")
 
 Every method but those that give an `Output` or text returns what it was called on, so that calls
-chain. At the end of the `with` block the dataflow is checked, as `dora validate` does but for what
-lies in files; `check()` does that at any time.
+chain. At the end of the `with` block keys, values and wiring are checked; `check()` does that at
+any time. What only `dora validate` looks at: files, variables, commands, types.
 
 Elsewhere: what the keys mean and must be (`descriptor`), running the file (`dora.run`).
 """
@@ -93,7 +93,7 @@ class DataflowBuilder:
         return None
 
     def check(self) -> None:
-        """Find mistakes in keys, values and wiring; whether files are there is not looked at.
+        """Find mistakes in keys, values and wiring; files and commands are not looked at.
 
         Raises:
             DescriptorError: there are mistakes; it carries all of them.

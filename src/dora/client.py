@@ -77,21 +77,22 @@ class Client:
         self.close()
 
     def _ask(self, message: messages.ClientMessage) -> messages.DaemonMessage:
-        self._socket.sendall(frame(messages.encode(message)))
-        while True:
-            try:
+        try:
+            self._socket.sendall(frame(messages.encode(message)))
+            while True:
                 data = self._socket.recv(_READ_BYTES)
-            except TimeoutError as exc:
-                raise DoraError(f"the daemon did not answer within {_ANSWER_WITHIN_S:g} s") from exc
-            except ConnectionResetError:
-                data = b""
-            if not data:
-                raise DoraError("the dataflow ended")
-            for body in self._deframer.feed(data):
-                answer = messages.decode_from_daemon(body)
-                if isinstance(answer, messages.Refused):
-                    raise DoraError(answer.reason)
-                return answer
+                if not data:
+                    raise DoraError("the dataflow ended")
+                for body in self._deframer.feed(data):
+                    answer = messages.decode_from_daemon(body)
+                    if isinstance(answer, messages.Refused):
+                        raise DoraError(answer.reason)
+                    return answer
+        except TimeoutError as exc:
+            self.close()  # the answer to this must not be taken for that to the next question
+            raise DoraError(f"the daemon did not answer within {_ANSWER_WITHIN_S:g} s") from exc
+        except (ConnectionResetError, BrokenPipeError) as exc:
+            raise DoraError("the dataflow ended") from exc
 
 
 def running() -> list[messages.Dataflow]:
@@ -133,7 +134,10 @@ def connect(dataflow: str | None = None, node: str | None = None) -> Client:
         and (node is None or node in flow.nodes)
     ]
     if len(fits) == 1:
-        return Client(endpoint.address_of(fits[0].id))
+        try:
+            return Client(endpoint.address_of(fits[0].id))
+        except OSError as exc:
+            raise DoraError(f"the dataflow `{fits[0].name}` has just ended") from exc
     shown = [f"  {flow.id}  {flow.name}: {', '.join(flow.nodes)}" for flow in here]
     listed = "\n".join(shown + refusals)
     if fits:

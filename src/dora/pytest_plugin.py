@@ -43,13 +43,18 @@ def run_dataflow(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]
 
 def _beside(folder: Path, run: Callable[..., Any]) -> Callable[..., Any]:
     """`run`, whose path counts from a folder, as does that of a recording."""
+    from dora.errors import DoraError
 
     @wraps(run)
     def run_there(path: str | Path, inputs: Any = (), **options: Any) -> Any:
         __tracebackhide__ = True
         if isinstance(inputs, Path):
             inputs = folder / inputs
-        return run(folder / path, inputs, **options)
+        try:
+            return run(folder / path, inputs, **options)
+        except (DoraError, FileNotFoundError) as exc:
+            # The message says all; where in dora it was raised would only bury it.
+            raise exc.with_traceback(None) from None
 
     return run_there
 

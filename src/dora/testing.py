@@ -59,7 +59,7 @@ class _Script(EventStream):
         """Put an event in that the node is still to see."""
         at = next((i for i, one in enumerate(self._pending) if one["type"] == "STOP"), None)
         self._pending.insert(len(self._pending) if at is None else at, event)
-        self._wake_up()
+        self.wake_up()
 
 
 class MockNode(Node):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dora.building.pip_lines import deciding_files, may_install, translate
+from dora.building.pip_lines import deciding_files, may_install, means_pip, translate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,19 @@ def test_pip_and_python_are_those_of_the_nodes_environment(
     line: str, uv: str | None, expected: str
 ) -> None:
     assert translate(tuple(line.split()), PYTHON, uv) == tuple(expected.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("pip3 list", True),
+        ("python -m pip install x", True),
+        ("python make.py", False),
+        ("pipx install x", False),
+    ],
+)
+def test_only_commands_of_pip_need_one(line: str, expected: bool) -> None:
+    assert means_pip(tuple(line.split())) is expected
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dora.building.clones import Repository
 from dora.cli.main import main
 from dora.descriptor.remote import clone_folder
 
@@ -98,6 +100,61 @@ def test_a_repository_that_is_gone_is_told_and_its_clone_is_used(
     assert "was never cloned, and `--offline` forbids it" in capsys.readouterr().err
 
 
+def test_offline_a_shortened_commit_is_looked_for_among_the_clones_alone(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = commit(here / "repo", "1")
+    flow(f"    rev: '{first[:9]}'\n")
+    assert main(["build", "flow.yml", "--offline"]) == 1
+    assert "`--offline` forbids it" in capsys.readouterr().err
+    assert not (here / "git").exists()
+    assert main(["build", "flow.yml"]) == 0
+    Path("flow.yml").rename("other.yml")
+    assert main(["build", "other.yml", "--offline"]) == 0
+
+
+def test_a_clone_that_another_build_made_meanwhile_stays_as_it_is(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_out = Repository._check_out
+
+    def and_be_overtaken(self: Repository, half: Path, name: str) -> None:
+        check_out(self, half, name)
+        shutil.copytree(half, self.folder(name))
+        (self.folder(name) / "in use").touch()
+
+    first = commit(here / "repo", "1")
+    monkeypatch.setattr(Repository, "_check_out", and_be_overtaken)
+    flow()
+    assert main(["build", "flow.yml"]) == 0
+    assert clones(here) == {first}
+    assert (clone_folder(here, str(here / "repo"), first) / "in use").exists()
+
+
+def test_a_build_in_a_hook_of_git_clones_all_the_same(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = commit(here / "repo", "1")
+    flow()
+    monkeypatch.setenv("GIT_DIR", str(here / "elsewhere"))
+    assert main(["build", "flow.yml"]) == 0
+    assert (clone_folder(here, str(here / "repo"), first) / "node.py").read_text() == "1"
+
+
+def test_a_folder_that_cannot_be_made_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit(here / "repo", "1")
+    flow()
+    Path("git").touch()
+    assert main(["build", "flow.yml"]) == 1
+    assert f"node `a`: `{here}/git/localhost" in capsys.readouterr().err
+    Path("git").unlink()
+    Path(".dora").touch()
+    assert main(["build", "flow.yml"]) == 1
+    assert f"what was built cannot be noted in `{here}/.dora`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
@@ -179,10 +236,13 @@ class Files(BaseHTTPRequestHandler):
 
     content = b""
     asked = 0
+    missing = 0
+    """How many bytes of the program are announced and do not come."""
 
     def do_GET(self) -> None:
         type(self).asked += 1
         self.send_response(200 if self.content else 404)
+        self.send_header("Content-Length", str(len(self.content) + self.missing))
         self.end_headers()
         self.wfile.write(self.content)
 
@@ -192,7 +252,7 @@ class Files(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address(here: Path) -> Iterator[str]:
-    Files.content, Files.asked = b"#!/bin/sh\necho fetched\n", 0
+    Files.content, Files.asked, Files.missing = b"#!/bin/sh\necho fetched\n", 0, 0
     with ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -241,3 +301,29 @@ def test_a_program_that_was_fetched_before_will_do_when_the_address_does_not_ans
     Path("build/a/tool").unlink()
     assert main(["build", "flow.yml"]) == 1
     assert "cannot be fetched: HTTP Error 404" in capsys.readouterr().err
+
+
+def test_a_program_that_came_in_part_is_not_kept(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = fetched(address)
+    Files.missing = 7
+    assert main(["build", "flow.yml"]) == 1
+    assert f"`{address}` broke off: 7 bytes are missing" in capsys.readouterr().err
+    assert list(file.parent.iterdir()) == []
+
+
+def test_a_program_from_another_address_of_the_same_name_is_fetched_anew(
+    address: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fetched(address)
+    assert main(["run", "flow.yml"]) == 0
+    assert main(["run", "flow.yml"]) == 0
+    assert Files.asked == 1
+    Files.content = b"#!/bin/sh\necho another\n"
+    fetched(address.replace("some", "other"))
+    assert main(["run", "flow.yml"]) == 0
+    assert "stdout a: another" in capfd.readouterr().out
+    Files.content = b""
+    fetched(address)
+    assert main(["build", "flow.yml"]) == 1

@@ -11,6 +11,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,20 @@ def test_the_stand_in_can_be_made_where_nothing_is_installed() -> None:
     code = f"import sys; sys.path.insert(0, {source!r})\n"
     code += "from dora.building.stand_in import stand_in; stand_in()"
     subprocess.run([sys.executable, "-S", "-I", "-c", code], check=True)
+
+
+def test_the_wheel_that_is_published_brings_the_stand_in_along(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    project = Path(__file__).resolve().parents[2]
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path]
+    subprocess.run(build, cwd=project, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("dora_py-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        installed = {name.partition(".data/purelib/")[2]: name for name in names}
+        with zipfile.ZipFile(io.BytesIO(stand_in.stand_in().content)) as alone:
+            for name in alone.namelist():
+                assert archive.read(installed[name]) == alone.read(name)
 
 
 def test_the_wheel_of_dora_has_all_its_modules_and_requirements() -> None:

@@ -129,6 +129,38 @@ nodes:
     assert (command.argv[-1], command.cwd) == (str(tmp_path / "parts" / "n.py"), tmp_path)
 
 
+def test_a_program_above_the_module_is_not_looked_for_on_the_path(tmp_path: Path) -> None:
+    module = "module: {name: x}\nnodes:\n  - {id: n, path: ../env}\n"
+    use = flow_of("{id: m, module: parts/x.yml}")
+    assert problems_of(tmp_path, use, module) == ["node `m.n`: the file `./env` does not exist"]
+    (tmp_path / "env").write_text("#!/bin/sh\n")
+    (tmp_path / "env").chmod(0o755)
+    command = plan_of(tmp_path, use, module).node("m.n").command
+    assert command is not None
+    assert command.argv == (str(tmp_path / "env"),)
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ("repo", "{}/parts/repo"),
+        ("../repo", "{}/repo"),
+        ("me@host:repo", "me@host:repo"),
+        ("https://host/repo", "https://host/repo"),
+        ("/repo", "/repo"),
+    ],
+)
+def test_a_repository_in_a_module_is_relative_to_its_file_too(
+    written: str, url: str, tmp_path: Path
+) -> None:
+    module = f"module: {{name: x}}\nnodes:\n  - {{id: n, path: n.py, git: '{written}'}}\n"
+    write(tmp_path, flow_yml=flow_of("{id: m, module: parts/x.yml}"), parts__x_yml=module)
+    plan = load_plan(tmp_path / "flow.yml", environ={}, before_build=True)
+    source = plan.node("m.n").git
+    assert source is not None
+    assert source.url == url.format(tmp_path)
+
+
 def test_parameters_are_put_into_args_env_and_inner_parameters(tmp_path: Path) -> None:
     inner = MODULE.replace(
         "path: n.py",

@@ -55,6 +55,14 @@ def test_a_file_that_does_not_exist_names_one_of_like_name(tmp_path: Path) -> No
     (tmp_path / "dataflow.yml").touch()
     assert f"did you mean `{tmp_path / 'dataflow.yml'}`?" in problem_of(tmp_path / "datflow.yml")
     assert "there is no folder" in problem_of(tmp_path / "nowhere" / "dataflow.yml")
+    assert problem_of(tmp_path / "nope.yml").endswith("dataflow files there: dataflow.yml")
+
+
+def test_a_node_file_in_place_of_a_dataflow_is_told_apart_from_bad_yaml(tmp_path: Path) -> None:
+    (tmp_path / "camera.py").write_text("for event in node:\n    pass\n")
+    told = problem_of(tmp_path / "camera.py")
+    assert "is a Python file, not a dataflow" in told
+    assert f"`python {tmp_path / 'camera.py'}`" in told
 
 
 def test_a_folder_names_the_dataflow_in_it(tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def test_a_typed_line_that_says_nothing_is_told(line: str) -> None:
 
 def test_typed_data_is_json_text_bytes_or_an_array() -> None:
     def value(text: str) -> Any:
-        return typed_input.parse_data(text)[0]
+        return typed_input.parse_data(text)
 
     assert value("").equals(pa.nulls(0))
     assert value("5").equals(pa.array([5]))
@@ -183,8 +183,10 @@ def test_typed_data_is_json_text_bytes_or_an_array() -> None:
     assert value("just text") == "just text"
     assert value("HEX: 00ff") == b"\0\xff"
     assert value("NUMPY:float32 [[1], [2]]").dtype == np.float32
-    assert typed_input.parse_data("just text")[1] is None
-    assert "taken as text" in str(typed_input.parse_data("[1, 2")[1])
+    assert value('"[1, 2"').equals(pa.array(["[1, 2"]))
+    for slip in ("[1, 2", '{"x": 1', '"x'):
+        with pytest.raises(InputFormatError, match=r"is no JSON: .*; text that begins so needs"):
+            value(slip)
 
 
 @pytest.mark.parametrize(

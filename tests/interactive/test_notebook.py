@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from dora import Node, PayloadTypeError
+from dora import InputError, Node, PayloadTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,3 +75,11 @@ def test_coroutines_are_fed_too(node: NotebookNode) -> None:
 def test_what_no_node_could_send_cannot_be_fed(node: NotebookNode) -> None:
     with pytest.raises(PayloadTypeError):
         node.feed("a", object())
+
+
+def test_feeding_without_an_id_is_refused_not_taken_for_one(node: NotebookNode) -> None:
+    with pytest.raises(InputError, match=r'`feed\("image", data\)`; here the id is .* `ndarray`'):
+        node.feed(np.zeros(3))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="`my image` cannot be the id of an input"):
+        node.feed("my image", 1)
+    assert run_cell(node) == []

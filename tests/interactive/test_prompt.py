@@ -130,6 +130,7 @@ def test_mistakes_are_told_and_asked_for_again(start: Callable[..., Terminal]) -
         ("image FILE:none.npy\n", "there is no file `none.npy`"),
         ("image HEX:0\n", "not hexadecimal"),
         ("image NUMPY:uint8 [300]\n", "do not fit"),
+        ("image [1, 2\n", "is no JSON"),
         (":timre tick\n", "did you mean `:timer`"),
         (":timer tick soon\n", "no interval"),
         (":meta 5\n", "metadata is an object"),
@@ -139,8 +140,8 @@ def test_mistakes_are_told_and_asked_for_again(start: Callable[..., Terminal]) -
         terminal.type(typed)
         shown = terminal.expect(ID)
         assert words is None or words in shown
-    terminal.type("a [1, 2\n")
-    assert "taken as text" in terminal.expect("INPUT a")
+    terminal.type('a "[1, 2"\n')
+    terminal.expect("INPUT a")
 
 
 def test_ids_are_completed_and_lines_come_back(start: Callable[..., Terminal]) -> None:

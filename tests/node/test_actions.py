@@ -1,4 +1,4 @@
-"""Actions: a goal with its feedback, its result, its cancellation; both sides, by dora-rs's keys."""
+"""Actions: a goal with its feedback, its result, its cancellation; both sides."""
 
 from __future__ import annotations
 

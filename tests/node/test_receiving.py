@@ -35,6 +35,14 @@ def test_drain_gives_all_that_is_there_in_order_and_then_nothing(wire: Rigs) -> 
     assert rig.node.drain() == []
 
 
+def test_all_that_came_before_the_first_call_is_there_up_to_the_queue_size(wire: Rigs) -> None:
+    rig = wire({"a": 100})
+    for number in range(120):
+        rig.send("a", number)
+    values = [event["value"].to_pylist()[0] for event in rig.node.drain()]
+    assert values == list(range(20, 120))
+
+
 def test_drain_ends_with_stop_and_is_an_error_afterwards(wire: Rigs) -> None:
     rig = wire({"a": 10})
     rig.send("a", 1)
@@ -46,7 +54,7 @@ def test_drain_ends_with_stop_and_is_an_error_afterwards(wire: Rigs) -> None:
     assert isinstance(told.value, DoraError)
 
 
-def test_drain_includes_ticks_and_what_a_request_put_aside(wire: Rigs) -> None:
+def test_drain_includes_ticks(wire: Rigs) -> None:
     rig = wire({"a": 10}, timers={"tick": 10**12})
     rig.send("a", 1)
     assert set(ids(rig.node.drain())) == {"a", "tick"}

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from dora.descriptor.types_library import Library
+from dora.descriptor.types_text import parse_type
 from dora.transport import endpoint
 from dora.wire import messages
+from dora.wire.layouts import NodeTypes
 from dora.wire.runtime import OperatorRestart
 
 from .operator_rig import Operators, eventually, heard, said, taken
@@ -378,6 +381,52 @@ def test_a_stop_ends_the_wait_for_a_restart(operators: Operators) -> None:
     assert said.empty()
 
 
+def test_an_operator_that_fails_on_stop_has_failed_whatever_the_policy(
+    operators: Operators, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operators.add(
+        "a",
+        """
+        class Operator:
+            def on_event(self, dora_event, send_output):
+                assert dora_event["type"] != "STOP"
+                return DoraStatus.CONTINUE
+        """,
+        "x",
+    )
+    operators.start(OperatorRestart("always")).close_input("a/x")
+    assert not operators.ended_well()
+    assert "failed on STOP `ALL_INPUTS_CLOSED`: AssertionError" in capsys.readouterr().err
+
+
+def test_an_operator_that_waits_for_room_of_one_that_failed_waits_no_more(
+    operators: Operators,
+) -> None:
+    operators.add(
+        "a",
+        """
+        class Operator:
+            def on_event(self, dora_event, send_output):
+                say("sends")
+                for number in range(1000):  # far more than there is room for
+                    send_output("out", number)
+                say("sent all")
+                return DoraStatus.STOP
+        """,
+        "x",
+        "out",
+    )
+    operators.add("b", FAILS_ON_1, "x")
+    rig = operators.start(backpressure=True)
+    assert heard() == "made"
+    rig.send("a/x", np.arange(1))
+    assert heard() == "sends"
+    rig.send("b/x", np.array([1]))
+    assert heard() == 1
+    assert heard() == "sent all"
+    assert not operators.ended_well()
+
+
 def test_an_operator_that_cannot_be_made_ends_the_process_before_it_joins(
     operators: Operators, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -433,10 +482,11 @@ def test_a_file_that_no_longer_parses_leaves_the_operator_as_it_was(
 def test_a_reload_concerns_its_operator_alone(operators: Operators) -> None:
     operators.add("a", ECHO, "x", "out")
     operators.add("b", ECHO, "x", "out")
-    operators.start()
+    rig = operators.start()
     operators.reload("b")
     assert heard() == ("RELOAD", "b")
-    assert said.empty()
+    rig.send("a/x", np.arange(1))
+    assert heard() == ("INPUT", "x")
 
 
 def test_what_dora_rs_does_not_hand_to_operators_is_logged(
@@ -449,6 +499,22 @@ def test_what_dora_rs_does_not_hand_to_operators_is_logged(
     eventually(lambda: "`a`: a node that feeds it failed" in caplog.text)
     assert "operator `b`" not in caplog.text
     assert "'affected_input_ids': ['x']" in caplog.text
+
+
+def test_the_first_message_of_a_typed_input_is_looked_at_when_asked_for(
+    operators: Operators, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DORA_RUNTIME_TYPE_CHECK", "warn")
+    library = Library()
+    text = library.port_type(library.resolve(parse_type("String")))
+    operators.add("a", ECHO, "x", "out")
+    operators.add("b", ECHO, "x", "out")
+    rig = operators.start(types=NodeTypes(inputs={"a/x": text}))
+    for name in ("b/x", "a/x"):
+        rig.send(name, np.arange(2))
+        assert heard() == ("INPUT", "x")
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("input `n/a/x` expects `std/core/v1/String`, but its first message is")
 
 
 def test_files_of_one_name_do_not_mix(operators: Operators, tmp_path: Path) -> None:

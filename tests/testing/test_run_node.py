@@ -252,6 +252,7 @@ for event in node:
     assert "node `node` exited with status 1" in message
     assert 'event["value"].no_such_thing' in message
     assert "AttributeError" in message
+    assert "mend: the value is an Arrow array" in message
 
 
 def test_a_failure_may_be_what_is_tested(node_file: Any, run_node: Any) -> None:

@@ -28,9 +28,9 @@ def counters(layout: BoardLayout) -> list[range]:
     return [
         *(range(word, word + 1) for word in HEADER),
         *(range(layout.output(i), layout.output(i) + 2) for i in range(layout.outputs)),
-        *(range(layout.route(i), layout.route(i) + 2) for i in range(layout.routes)),
+        *(range(layout.route(i), layout.route(i) + 3) for i in range(layout.routes)),
         *(
-            range(layout.input(i), layout.input(i) + 3 + LATENCY_BUCKETS)
+            range(layout.input(i), layout.input(i) + 5 + LATENCY_BUCKETS)
             for i in range(layout.inputs)
         ),
     ]
@@ -56,11 +56,13 @@ def test_the_reader_finds_what_was_written(layout: BoardLayout) -> None:
         assert reader.output(index) == (at, at + 1)
     for index in range(layout.routes):
         at = layout.route(index)
-        assert reader.route(index) == (at, at + 1)
+        assert (*reader.route(index), reader.flushed(index)) == (at, at + 1, at + 2)
     for index in range(layout.inputs):
         at, seen = layout.input(index), reader.input(index)
         assert (seen.received, seen.bytes, seen.last_ns) == (at, at + 1, at + 2)
         assert seen.latency == tuple(range(at + 3, at + 3 + LATENCY_BUCKETS))
+        behind = at + 3 + LATENCY_BUCKETS
+        assert (seen.late, seen.late_dropped) == (behind, behind + 1)
 
 
 def test_a_fresh_board_tells_what_it_is_and_how_large() -> None:

@@ -29,6 +29,8 @@ _SILENT = {
     "GIT_ADVICE": "0",
     "LC_ALL": "C",
 }
+_OF_ANOTHER = frozenset(["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"])
+"""Set in hooks of git: they would lead away from the repository that is meant."""
 
 
 class UnreachableError(BuildError):
@@ -61,9 +63,7 @@ class Repository:
         source = self._source
         if source.ref_kind == "rev":
             assert source.ref is not None
-            if _FULL_COMMIT.fullmatch(source.ref.lower()):
-                return source.ref.lower()
-            return self._short_commit(source.ref)
+            return self.commit_offline() or self._short_commit(source.ref)
         try:
             listed = self._git("ls-remote", "--", source.url, *_names(source))
         except BuildError as exc:
@@ -75,6 +75,15 @@ class Repository:
         if source.ref is None:
             raise BuildError(f"{self._who}: the repository `{source.url}` has no commit yet")
         raise self._absent(source.ref_kind or "", source.ref)
+
+    def commit_offline(self) -> str | None:
+        """The commit that is meant, where that can be told without asking the repository."""
+        if self._source.ref_kind != "rev" or self._source.ref is None:
+            return None
+        rev = self._source.ref.lower()
+        if _FULL_COMMIT.fullmatch(rev):
+            return rev
+        return next((name for name in self._cloned() if name.startswith(rev)), None)
 
     def folder(self, commit: str) -> Path:
         """Where a commit lies, cloned or not."""
@@ -93,17 +102,27 @@ class Repository:
         folder = self.folder(commit)
         if self.has(commit):
             return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
         half = folder.with_name(f".{commit}.{os.getpid()}")
+        self._make_folder(half.parent)
         try:
             self._git("clone", "--quiet", "--no-checkout", "--", self._source.url, str(half))
             self._check_out(half, commit)
-            if folder.exists():  # Left by something else; a clone it is not.
+            if folder.exists() and not self.has(commit):  # Left by something else.
                 shutil.rmtree(folder)
-            half.rename(folder)
+            try:
+                half.rename(folder)
+            except OSError:
+                if not self.has(commit):  # Else another build was faster.
+                    raise
         finally:
             shutil.rmtree(half, ignore_errors=True)
         return folder
+
+    def _make_folder(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise BuildError(f"{self._who}: `{folder}` cannot be made: {exc.strerror}") from exc
 
     def _check_out(self, clone: Path, commit: str) -> None:
         try:
@@ -114,10 +133,8 @@ class Repository:
 
     def _short_commit(self, rev: str) -> str:
         """The commit that a shortened hash means; only a clone can tell."""
-        if known := [name for name in self._cloned() if name.startswith(rev.lower())]:
-            return known[0]
         parent = self.folder("x").parent
-        parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder(parent)
         half = parent / f".{os.getpid()}"
         try:
             self._git("clone", "--quiet", "--bare", "--", self._source.url, str(half))
@@ -148,10 +165,11 @@ class Repository:
                 "install it, e.g. with `apt install git`"
             )
         printed: list[str] = []
+        environ = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER}
         self._runner.run(
             (git, *words),
             self._working_dir,
-            {**os.environ, **_SILENT},
+            environ | _SILENT,
             who=f"{self._who}: the repository cannot be read:",
             shown=" ".join(["git", *words]),
             on_line=printed.append,

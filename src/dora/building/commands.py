@@ -1,6 +1,7 @@
 """Running one command of a build: its lines as they come, its end, its failure in words.
 
-Owns the processes it starts: `Runner.stop()` ends those that still run, from any thread.
+Owns the processes it starts: `Runner.stop()` ends those that still run, from any thread, and by
+force those that do not heed it.
 
 Used by all of `building` that starts programs. Elsewhere: which command (`building.pip_lines`).
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LAST_LINES = 10
+_GRACE_S = 5.0
 
 
 class BuildError(DoraError):
@@ -30,9 +32,14 @@ class BuildError(DoraError):
 
 
 class Runner:
-    """Runs commands, each in a process group of its own, until it is told to stop."""
+    """Runs commands, each in a process group of its own, until it is told to stop.
 
-    def __init__(self) -> None:
+    Args:
+        grace_s: How long after SIGTERM what still runs gets SIGKILL.
+    """
+
+    def __init__(self, grace_s: float = _GRACE_S) -> None:
+        self._grace_s = grace_s
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
@@ -70,15 +77,16 @@ class Runner:
             missing = exc.filename or argv[0]
             raise BuildError(f"{who} `{line}` cannot be run: {exc.strerror}: `{missing}`") from exc
         last: deque[str] = deque(maxlen=_LAST_LINES)
+        assert process.stdout is not None
         try:
-            with process:
-                assert process.stdout is not None
+            with process.stdout:
                 for raw in process.stdout:
                     text = raw.decode(errors="replace").rstrip("\r\n")
                     last.append(text)
                     on_line(text)
+            process.wait()
         except BaseException:
-            self.stop()
+            self.stop()  # Before the wait: nobody reads what it prints, so it may never end.
             process.wait()
             raise
         finally:
@@ -89,12 +97,21 @@ class Runner:
         return list(last)
 
     def stop(self) -> None:
-        """End what runs, and start nothing more."""
+        """End what runs, and start nothing more. Does not wait for the ends."""
         with self._lock:
             self._stopped = True
+            if not self._running:
+                return
+        self._signal(signal.SIGTERM)
+        last_resort = threading.Timer(self._grace_s, self._signal, [signal.SIGKILL])
+        last_resort.daemon = True
+        last_resort.start()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock:
             for process in self._running:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
+                    os.killpg(process.pid, number)
 
     def _start(
         self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]

@@ -28,7 +28,7 @@ from dora.building.commands import BuildError, Runner
 from dora.building.environment import Environment, Wheelhouse
 from dora.building.lockfile import read_lock, write_lock
 from dora.building.own_wheel import own_version
-from dora.building.pip_lines import deciding_files, may_install, translate
+from dora.building.pip_lines import deciding_files, may_install, means_pip, translate
 from dora.building.record import CloneRecord, NodeRecord, Record, read_record, write_record
 
 if TYPE_CHECKING:
@@ -119,7 +119,8 @@ class _Build:
                 self._build_node(node)
         for node in todo:
             self._after.nodes[node.id].mark = self._mark(node)
-        if any(node.build or node.git for node in self._plan.nodes):
+        remembers = any(node.build or node.git for node in self._plan.nodes)
+        if remembers and self._after != self._before:
             write_record(self._plan.working_dir, self._plan.name, self._after)
         return self._built
 
@@ -172,7 +173,9 @@ class _Build:
         known = last.commit if last and last.is_of(source) and repository.has(last.commit) else None
         if known and (self._options.trusting or self._options.offline):
             return known
-        if self._options.offline and source.ref_kind != "rev":
+        if self._options.offline:
+            if told := repository.commit_offline():
+                return told
             raise BuildError(
                 f"node `{node_id}`: `{source.url}` was never cloned, and `--offline` forbids it"
             )
@@ -244,8 +247,10 @@ class _Build:
         line = shlex.join(words)
         self._say(node.id, f"build: {line}")
         started_s = time.monotonic()
-        own = words[0].startswith(("pip", "python"))
-        argv = translate(words, environment.python, environment.uv if own else None)
+        with _named(node):
+            argv = translate(
+                words, environment.python, environment.uv if means_pip(words) else None
+            )
         self._runner.run(
             argv,
             folder,

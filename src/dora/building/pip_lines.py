@@ -65,6 +65,12 @@ def translate(words: tuple[str, ...], python: str, uv: str | None) -> tuple[str,
     return (uv, "pip", *rest[:1], *into, *rest[1:])
 
 
+def means_pip(words: tuple[str, ...]) -> bool:
+    """Whether a line is a command of pip."""
+    is_module = _PYTHON.fullmatch(words[0]) is not None and words[1:3] == ("-m", "pip")
+    return is_module or _PIP.fullmatch(words[0]) is not None
+
+
 def may_install(words: tuple[str, ...]) -> bool:
     """Whether a line may install packages, be it through a shell or a script."""
     return any(_INSTALLER.search(word) for word in words)

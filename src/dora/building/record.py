@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dora.building.commands import BuildError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -65,15 +67,24 @@ def dora_folder(working_dir: Path) -> Path:
 def read_record(working_dir: Path, name: str) -> Record:
     """What was built before of the dataflow of this name."""
     path = working_dir / ".dora" / "builds" / f"{name}.json"
-    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+    with contextlib.suppress(OSError, msgspec.DecodeError):
         return msgspec.json.decode(path.read_bytes(), type=Record)
     return Record()
 
 
 def write_record(working_dir: Path, name: str, record: Record) -> None:
-    """Remember what was built; readers see the old record or the new one."""
-    folder = dora_folder(working_dir) / "builds"
-    folder.mkdir(exist_ok=True)
-    half = folder / f"{name}.json.{os.getpid()}"
-    half.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
-    half.rename(folder / f"{name}.json")
+    """Remember what was built; readers see the old record or the new one.
+
+    Raises:
+        BuildError: it cannot be written.
+    """
+    try:
+        folder = dora_folder(working_dir) / "builds"
+        folder.mkdir(exist_ok=True)
+        half = folder / f"{name}.json.{os.getpid()}"
+        half.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
+        half.rename(folder / f"{name}.json")
+    except OSError as exc:
+        raise BuildError(
+            f"what was built cannot be noted in `{working_dir / '.dora'}`: {exc.strerror}"
+        ) from exc

@@ -6,16 +6,20 @@ Takes a plan from `descriptor.planner`. Elsewhere: building (`building.dataflow`
 
 from __future__ import annotations
 
+import signal
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dora.building.commands import BuildError
 from dora.building.dataflow import BuildOptions, Built, build_dataflow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dora.descriptor.plan import Plan
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def options_of(
@@ -46,12 +50,15 @@ def options_of(
 def build_plan(plan: Plan, options: BuildOptions) -> Built:
     """Build the nodes of a plan and show what happens, each line with its node's name.
 
+    SIGTERM and SIGHUP end it as Ctrl-C does: what it runs must not outlive it.
+
     Raises:
         BuildError: a node could not be built.
     """
     if not plan.needs_build:
         return Built()
-    return build_dataflow(plan, options, _say)
+    with _ended_by_signals():
+        return build_dataflow(plan, options, _say)
 
 
 def build_and_tell(plan: Plan, options: BuildOptions, flow: str) -> str:
@@ -67,6 +74,20 @@ def build_and_tell(plan: Plan, options: BuildOptions, flow: str) -> str:
     took_s = time.monotonic() - started_s
     commands = "1 build command" if built.commands == 1 else f"{built.commands} build commands"
     return f"{flow}: built in {took_s:.1f} s ({commands} run)"
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Have the signals that would kill this process interrupt it instead."""
+    # Where another handler stands, somebody wants it otherwise, as `nohup` does.
+    deadly = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in deadly:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number in deadly:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _say(node_id: str, line: str) -> None:

@@ -50,8 +50,8 @@ def _check(name: str, known: Mapping[str, NodePlan]) -> None:
 def told(command_lines: Mapping[str, str]) -> str:
     """What to tell the user, who has to start these nodes: node id to command line."""
     parts = [
-        f"node `{node}` waits for you; start it in another terminal, or with this environment in "
-        f"your debugger (`python -m pdb` steps through it):\n\n{line}\n"
+        f"node `{node}` waits for you; type this in another terminal (`-u -m pdb` in place of `-u` "
+        f"steps through it), or start it with this environment in your debugger:\n\n{line}\n"
         for node, line in command_lines.items()
     ]
     return "\n".join(parts)

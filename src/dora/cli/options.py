@@ -87,10 +87,12 @@ def parse_env(pairs: tuple[str, ...]) -> dict[str, str]:
     Raises:
         ValueError: one has no `=`, or a name that no variable can have.
     """
+    from dora.descriptor.environment import is_env_name  # Only `dora run` needs it.
+
     variables: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if not equals or not re.fullmatch(r"[^\s=\d$][^\s=$]*", name):
+        if not equals or not is_env_name(name):
             raise ValueError(f"`{pair}` sets no variable; write `NAME=value`")
         variables[name] = value
     return variables

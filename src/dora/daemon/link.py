@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from dora.errors import ProtocolError
+from dora.wire.extensions import MOST_BYTES
 from dora.wire.framing import Deframer, frame
 from dora.wire.messages import MAX_DESCRIPTORS_PER_FRAME, Descriptors, encode
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from dora.wire.messages import DaemonMessage
 
-_MAX_INCOMING_BYTES = 1 << 20
+_MAX_INCOMING_BYTES = MOST_BYTES + (1 << 20)
 _READ_BYTES = 1 << 16
 _RETRY_S = 0.005
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dora.daemon.hints import hint
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -34,6 +36,8 @@ class NodeFailure(msgspec.Struct, frozen=True):
         if tail:
             lines[0] += " with stderr output:"
             lines += [_RULE, *tail, _RULE]
+        if advice := hint(self.node, tail):
+            lines.append(f"  mend: {advice}")
         if self.after_s is not None:
             lines.append(f"(pid {self.pid}, after {self.after_s:.1f} s)")
         return "\n".join(lines)

@@ -164,7 +164,7 @@ class Server:
 
     def _end(self) -> None:
         """Leave nothing behind, however it ended."""
-        for link in self._links.values():
+        for link in (*self._links.values(), *self._visitors.links):
             link.close_when_sent()
             link.close()
         if self._door is not None:
@@ -262,6 +262,7 @@ class Server:
             self._post(StopAsked(message.why, node=link.node))
         elif isinstance(message, Goodbye):
             link.goodbye = True
+            self._extensions.forget(link.node)
             self._post(Disconnected(link.node, link.incarnation, clean=True))
 
     def on_end(self, link: Link, problem: str | None) -> None:
@@ -271,12 +272,11 @@ class Server:
         if problem is not None:
             who = f"node `{link.node}`" if link.node else "a client"
             self._observer.notice("warn", f"{who} was disconnected: {problem}")
-        node = link.node
-        if node is None:
+        if (node := link.node) is None:
             return
-        self._extensions.forget(node)
         if self._links.get(node) is link:
             del self._links[node]
+            self._extensions.forget(node)
         if link.goodbye:
             return
         event = Disconnected(node, link.incarnation, clean=False)

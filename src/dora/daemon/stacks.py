@@ -1,8 +1,9 @@
 """Where a node's Python stack comes from: its process is signalled, and writes it into a pipe.
 
 The process has `faulthandler` answer the signal (`node.session`), which works whatever the process
-does: computing, waiting for a lock, stuck in foreign code. It is asked only once it has joined; the
-signal would end a process that does not expect it.
+does: computing, waiting for a lock, stuck in foreign code. It is asked only once it has joined and
+as long as it holds the pipe; the signal would end a process that does not expect it, or another
+that has its number now. The pipe is always read: a dump that nobody waits for must not fill it.
 
 Owns the reading end of each node's pipe. Elsewhere: who asks (`daemon.visitors`).
 """
@@ -38,48 +39,61 @@ class StackPipe:
         self._waiting: list[Callable[[str | DoraError], None]] = []
         self._quiet: asyncio.TimerHandle | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._asked = False
+        """Whether it was signalled and has written nothing since: it will, when it goes on."""
+        self._ended = False
+        """Whether nobody holds the other end any more."""
+        loop.add_reader(read_fd, self._read)
 
     def ask(self, answer: Callable[[str | DoraError], None]) -> None:
         """Call `answer` with the stack of all threads, or with why there is none.
 
         Who asks while an answer is under way shares it.
         """
+        if not self._waiting:
+            while self._read():  # what came too late
+                pass
+        if self._ended:
+            answer(DoraError(f"its process {self._pid} is gone"))
+            return
         self._waiting.append(answer)
         if len(self._waiting) > 1:
             return
-        self._throw_away_what_came_too_late()
         self._text.clear()
-        self._loop.add_reader(self._fd, self._read)
         self._deadline = self._loop.call_later(_ANSWER_WITHIN_S, self._give_up)
-        try:
-            os.kill(self._pid, STACK_SIGNAL)
-        except ProcessLookupError:
-            self._finish(DoraError(f"process {self._pid} is gone"))
+        if not self._asked:
+            try:
+                os.kill(self._pid, STACK_SIGNAL)
+                self._asked = True
+            except ProcessLookupError:  # a child of it holds the pipe
+                self._finish(DoraError(f"its process {self._pid} is gone"))
 
     def close(self) -> None:
         """Give up the pipe; who waits is told."""
         if self._fd < 0:
             return
-        if self._waiting:
-            self._finish(DoraError("the node ended"))
+        self._finish(DoraError("the node ended"))
+        self._loop.remove_reader(self._fd)
         os.close(self._fd)
         self._fd = -1
 
-    def _throw_away_what_came_too_late(self) -> None:
-        try:
-            while os.read(self._fd, _READ_BYTES):
-                pass
-        except BlockingIOError:
-            return
-
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Take in one piece; whether there was any."""
         try:
             data = os.read(self._fd, _READ_BYTES)
         except BlockingIOError:
-            return
+            return False
         if not data:
-            self._finish(DoraError("the node closed the pipe that its stack would come through"))
-            return
+            self._ended = True
+            self._loop.remove_reader(self._fd)
+            self._finish(DoraError(f"its process {self._pid} has just ended"))
+            return False
+        self._asked = False
+        if self._waiting:
+            self._note(data)
+        return True
+
+    def _note(self, data: bytes) -> None:
         self._text += data
         if self._quiet is not None:
             self._quiet.cancel()
@@ -100,7 +114,6 @@ class StackPipe:
         )
 
     def _finish(self, outcome: bytearray | DoraError) -> None:
-        self._loop.remove_reader(self._fd)
         for timer in (self._quiet, self._deadline):
             if timer is not None:
                 timer.cancel()

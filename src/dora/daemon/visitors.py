@@ -27,10 +27,13 @@ class Visitors:
     def __init__(self, dataflow: Dataflow, stacks: Stacks) -> None:
         self._dataflow = dataflow
         self._stacks = stacks
+        self.links: list[Link] = []
+        """Theirs, among which may be some that are closed."""
 
     def answer(self, link: Link, message: Greet | AskStack) -> None:
         """Answer on the link, now or when the answer is there."""
         if isinstance(message, Greet):
+            self.links = [one for one in self.links if not one.closed and one is not link] + [link]
             if message.protocol == PROTOCOL:
                 link.send(self._dataflow)
             else:

@@ -3,7 +3,7 @@
 No shell reads these lines: dora-rs runs them as words, and so do we. What a shell would obey and
 a program would take for an argument is reported, as it never does what was meant. Pure.
 
-Called by `descriptor.planner`. Elsewhere: running them (`cli.build`).
+Called by `descriptor.planner`. Elsewhere: running them (`building.dataflow`).
 """
 
 from __future__ import annotations

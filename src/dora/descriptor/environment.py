@@ -135,6 +135,9 @@ def _unset(
 ) -> None:
     near = suggest(name, environ)
     mend = f"set it, or give a default: `${{{name}:-…}}`; `$$` is a dollar sign"
+    if name.startswith("PARAM_"):
+        param = name.removeprefix("PARAM_").lower()
+        mend = f"give it where the module is used: `params: {{{param}: …}}`. Else {mend}"
     report.problem(
         f"{subject(path, report.source.value)}: the environment variable `{name}` is not set",
         *path,

@@ -222,15 +222,22 @@ class _Expander:
         is_special = path in {"dynamic", "shell"} or (node is not None and node.git is not None)
         if (key == "path" and is_special) or path.startswith(("/", "~", "$", "conda:")):
             return path
-        if "://" in path or (key == "git" and not path.startswith(".")):
+        if "://" in path:
             return path
-        is_file = "/" in path or path.endswith(".py") or key == "operator"
+        if key == "git":
+            from dora.descriptor.remote import is_folder  # Few modules have repositories.
+
+            if not is_folder(path):
+                return path
+        is_file = "/" in path or path.endswith(".py") or key in {"operator", "git"}
         if not is_file and path not in part.neighbours:
             return path  # A program on PATH.
         folder = os.path.relpath(part.folder, self._root.folder)
+        if folder == ".":
+            return path
         moved = os.path.normpath(os.path.join(folder, path))
-        # Without a slash it would be looked for on PATH.
-        return moved if folder != "." else path
+        is_bare = "/" not in moved and not moved.endswith(".py") and key in {"path", "python"}
+        return f"./{moved}" if is_bare else moved  # A bare name would be looked for on PATH.
 
 
 def _inner_scope(scope: _Scope, index: int, node: NodeEntry, used: Part) -> _Scope:

@@ -2,7 +2,7 @@
 
 Pure. Takes a plan, decides what is shown and in which order.
 
-Used by `dora graph`. Elsewhere: where things stand (`descriptor.layout`), the picture itself
+Used by `dora graph`. Elsewhere: where things stand (`descriptor.placement`), the picture itself
 (`descriptor.drawing`).
 """
 

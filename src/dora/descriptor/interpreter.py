@@ -4,7 +4,7 @@ Looks at which files exist and runs none, so it finds environments of conda with
 also which variables a program in such an environment finds set.
 
 Called by `descriptor.origin`. Elsewhere: whether an interpreter is fit for nodes
-(`building.fitness`), making managed environments (`building.managed`).
+(`building.fitness`), making managed environments (`building.environment`).
 """
 
 from __future__ import annotations

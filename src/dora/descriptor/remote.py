@@ -92,6 +92,13 @@ def clone_folder(working_dir: Path, url: str, commit: str) -> Path:
     return working_dir.joinpath("git", host, *steps, commit)
 
 
+def is_folder(written: str) -> bool:
+    """Whether the address of a repository is a path on this machine."""
+    return "://" not in written and (
+        written.startswith((".", "/", "~")) or _SSH.fullmatch(written) is None
+    )
+
+
 def _host_and_path(url: str) -> tuple[str, str]:
     if "://" in url:
         parts = urlsplit(url)
@@ -109,6 +116,6 @@ def _address(written: str, working_dir: Path) -> str | None:
         parts = urlsplit(written)
         complete = parts.path.strip("/") and (parts.hostname or parts.scheme == "file")
         return written if parts.scheme in _SCHEMES and complete else None
-    if not written.startswith((".", "/", "~")) and _SSH.fullmatch(written):
+    if not is_folder(written):
         return written
     return str((working_dir / Path(written).expanduser()).resolve())

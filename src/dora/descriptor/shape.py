@@ -323,8 +323,10 @@ def _owner(key: str, expected: inspect.StructType) -> str | None:
         (Dataflow, "the top level"),
     ):
         if owner is not expected.cls and key in owner.__struct_fields__:
-            example = (
-                f": `image: {{source: camera/image, {key}: …}}`" if owner is InputEntry else ""
-            )
+            example = ""
+            if owner is InputEntry:
+                example = f": `image: {{source: camera/image, {key}: …}}`"
+            elif key == "params":
+                example = ": the one that uses the module gives them, `params: {gain: 2}`"
             return f"`{key}` belongs to {name}{example}"
     return None

@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 import re
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 from ruamel.yaml import YAML
@@ -24,9 +25,6 @@ from ruamel.yaml.representer import SafeRepresenter
 
 from dora.errors import DescriptorError, Place, Problem
 from dora.ids import suggest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PathStep = str | int
 
@@ -174,6 +172,10 @@ def load(path: Path) -> Source:
     Raises:
         DescriptorError: there is no such file, it is no text, or it is no YAML.
     """
+    if path.suffix == ".py" and path.is_file():
+        what = f"`{path}` is a Python file, not a dataflow"
+        mend = f"try a node by hand: `python {path}`; or name the YAML file that lists it"
+        raise DescriptorError([Problem(what, mend=mend)])
     return parse(str(path), _read(path))
 
 
@@ -253,7 +255,8 @@ def _missing(path: Path) -> Problem:
     if not folder.is_dir():
         return Problem(f"`{path}` does not exist", mend=f"there is no folder `{folder}`")
     near = sorted(p.name for p in folder.iterdir() if p.suffix in _NEEDED_SUFFIXES)
-    guess = suggest(path.name, near)
+    stem = suggest(path.stem, [Path(name).stem for name in near])  # `.yml` makes all look alike
+    guess = next((name for name in near if Path(name).stem == stem), None)
     mend = None
     if guess:
         mend = f"did you mean `{folder / guess}`?"

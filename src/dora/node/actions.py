@@ -10,13 +10,16 @@ Used by `node.patterns`. Elsewhere: reading some inputs apart (`node.selection`)
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from dora.errors import RequestError
+from dora.errors import NodeClosedError, RequestError
 from dora.node import services
 from dora.node.uuid7 import uuid7
+from dora.node.waiting import LONGEST_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -42,7 +45,8 @@ class Goal:
             print(feedback["value"])
         print(goal.result()["value"], goal.status)
 
-    Messages of this goal come here only, not out of `next()`, as long as it is not closed.
+    Messages of this goal come here only, not out of `next()`, as long as it is not closed. One
+    thread, or task, may loop over its feedback while another waits for its result.
     """
 
     def __init__(
@@ -62,16 +66,16 @@ class Goal:
         self._cancel_output = cancel_output
         self._feedback: deque[InputEvent] = deque()
         self._result: InputEvent | None = None
+        self._came = 0
+        """How many messages came. Who had to wait for its turn to wait looks whether more did."""
+        self._turn = threading.Lock()
+        self._async_turn = asyncio.Lock()
         goal_id = self.id
 
         def is_mine(event: InputEvent) -> bool:
             return event["metadata"].get("goal_id") == goal_id
 
-        answering = (
-            services.answering_inputs(host, output_id)
-            if inputs is None
-            else services.check_inputs(host, inputs)
-        )
+        answering = services.answering_inputs(host, output_id, inputs)
         self._selection = host.stream.select(answering, is_mine)
         try:
             node.send_output(output_id, data, {**(metadata or {}), "goal_id": goal_id})
@@ -107,20 +111,16 @@ class Goal:
         """
         end = services.deadline_after(timeout)
         while self._result is None:
-            event = self._selection.wait(_left(end))
-            if event is None:
+            if not self._advance(_left(end)):
                 services.answer_of(None, self._selection, self._what, timeout)
-            self._take(event)
         return services.answer_of(self._result, self._selection, self._what, timeout)
 
     async def result_async(self, timeout: float | None = None) -> InputEvent:  # noqa: ASYNC109
         """`result` for asyncio."""
         end = services.deadline_after(timeout)
         while self._result is None:
-            event = await self._selection.receive(_left(end))
-            if event is None:
+            if not await self._advance_async(_left(end)):
                 services.answer_of(None, self._selection, self._what, timeout)
-            self._take(event)
         return services.answer_of(self._result, self._selection, self._what, timeout)
 
     def __iter__(self) -> Iterator[InputEvent]:
@@ -130,21 +130,15 @@ class Goal:
             RequestEndedError: the dataflow stops, or the server is gone, before the result.
         """
         while self._feedback or self._result is None:
-            if not self._feedback:
-                event = self._selection.wait()
-                if event is None:
-                    services.answer_of(None, self._selection, self._what, None)
-                self._take(event)
+            if not self._feedback and not self._advance(None):
+                services.answer_of(None, self._selection, self._what, None)
             while self._feedback:
                 yield self._feedback.popleft()
 
     async def __aiter__(self) -> AsyncIterator[InputEvent]:
         while self._feedback or self._result is None:
-            if not self._feedback:
-                event = await self._selection.receive()
-                if event is None:
-                    services.answer_of(None, self._selection, self._what, None)
-                self._take(event)
+            if not self._feedback and not await self._advance_async(None):
+                services.answer_of(None, self._selection, self._what, None)
             while self._feedback:
                 yield self._feedback.popleft()
 
@@ -171,6 +165,29 @@ class Goal:
     def _what(self) -> str:
         return f"the goal on `{self._output}`"
 
+    def _advance(self, timeout_s: float | None) -> bool:
+        """Wait until a message came, for this thread or another; False when none did."""
+        came, end = self._came, services.deadline_after(timeout_s)
+        if not self._turn.acquire(timeout=-1 if timeout_s is None else min(timeout_s, LONGEST_S)):
+            return False
+        try:
+            if self._came == came:
+                self._take(self._selection.wait(_left(end)))
+        finally:
+            self._turn.release()
+        return self._came != came
+
+    async def _advance_async(self, timeout_s: float | None) -> bool:
+        """`_advance` for asyncio."""
+        came = self._came
+        try:
+            async with asyncio.timeout(timeout_s), self._async_turn:
+                if self._came == came:
+                    self._take(await self._selection.receive())
+        except TimeoutError:
+            pass
+        return self._came != came
+
     def _look(self) -> None:
         while (event := self._selection.try_take()) is not None:
             self._take(event)
@@ -178,6 +195,7 @@ class Goal:
     def _take(self, event: Event | None) -> None:
         if event is None or event["type"] != "INPUT":
             return
+        self._came += 1
         if "goal_status" in event["metadata"]:
             self._result = event
             self._look()  # feedback was sent before it, but may be read behind it
@@ -236,8 +254,8 @@ class ServedGoal:
     def _finish(self, status: Status, data: Any, metadata: Mapping[str, Any] | None) -> None:
         if self.done:
             raise RequestError(f"the result of goal `{self.id}` was sent already")
-        self.done = True
         self._server.send_result(self.id, status, data, metadata)
+        self.done = True
 
 
 class _Server:
@@ -257,13 +275,14 @@ class _Server:
         """Have one goal done, and send its result."""
         try:
             data = handler(goal)
+            if not goal.done:
+                goal.succeed(b"" if data is None else data)
+        except NodeClosedError:
+            raise
         except Exception as exc:  # goes to the client; here it is only logged
             _log.exception("the handler of goal `%s` failed; the client is told", goal.id)
             if not goal.done:
                 goal.abort(b"", {services.ERROR_KEY: services.failure_text(exc)})
-            return
-        if not goal.done:
-            goal.succeed(b"" if data is None else data)
 
     def is_cancelled(self, goal_id: str) -> bool:
         """Whether this goal is to be given up."""

@@ -7,6 +7,8 @@ come. Elsewhere: the stream itself (`node.event_stream`), who feeds it (`node.in
 
 from __future__ import annotations
 
+import functools
+import signal
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,6 +32,21 @@ class AskedStream(EventStream):
         self._failure: Callable[[], BaseException] | None = None
         super().__init__(*args, **options)
 
+    def fed_by(self, feed: Callable[[], None]) -> None:
+        """Run what feeds the node in a thread; what that raises, the node that asks has raised."""
+
+        def run() -> None:
+            # A signal that is handed to this thread would not end the main thread's wait.
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {signal.SIGWINCH})
+            try:
+                feed()
+            except Exception as exc:  # a node that nobody feeds any more would wait for ever
+                if self.ended:
+                    raise
+                self.fail(functools.partial(_as_it_is, exc))
+
+        threading.Thread(target=run, daemon=True).start()
+
     def give(self, event: Event) -> None:
         """Answer to what was asked: the next question comes after the node has seen this."""
         self.asked.clear()
@@ -47,6 +64,11 @@ class AskedStream(EventStream):
         """
         self._failure = failure
         self.finish()
+
+    def drain(self) -> list[Event]:
+        """All events that are there now; where there is none, more are asked for."""
+        self._idle()
+        return super().drain()
 
     def close(self) -> None:
         """End the stream, also for the thread that waits to be asked."""
@@ -69,3 +91,7 @@ class AskedStream(EventStream):
             failure, self._failure = self._failure, None
             raise failure()
         return None
+
+
+def _as_it_is(exc: BaseException) -> BaseException:
+    return exc

@@ -281,9 +281,9 @@ class Core:
             NodeClosedError: the node was closed.
         """
         self._check_open()
-        declared = [output.id for output in self._host.welcome.outputs]
+        declared = self._host.output_ids
         for output_id in output_ids:
-            if output_id not in declared:
+            if declared is not None and output_id not in declared:
                 raise OutputError(f"Output `{output_id}` not in node's output list.")
         self._host.close_outputs(output_ids)
 
@@ -329,17 +329,17 @@ class Core:
         if output_id in self._undeclared:
             return
         self._undeclared.add(output_id)
-        declared = [output.id for output in self._host.welcome.outputs]
-        if output_id in declared:
+        declared = self._host.output_ids
+        if declared is None or output_id in declared:
             _log.warning("Ignoring output `%s`: this node has closed it", output_id)
             return
         near = suggest(output_id, declared)
         hint = f"; did you mean `{near}`?" if near else f"; declared: {', '.join(declared) or '-'}"
         _log.warning("Ignoring output `%s` not in node's output list%s", output_id, hint)
 
-    def _check_open(self) -> None:
+    def _check_open(self, what: str = "send") -> None:
         if self._closed is not None:
-            raise NodeClosedError(f"this node cannot send: {self._closed}")
+            raise NodeClosedError(f"this node cannot {what}: {self._closed}")
 
     def _may_send(self) -> bool:
         """False at the process's exit: what a thread still sends then is dropped quietly."""
@@ -349,7 +349,7 @@ class Core:
 
     def _refuse_fork(self) -> None:
         if self._closed is not None and self._closed.startswith(_FORKED):
-            raise NodeClosedError(f"this node cannot receive: {self._closed}")
+            self._check_open("receive")
 
 
 _AT_EXIT = "the process is ending"

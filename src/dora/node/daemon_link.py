@@ -32,6 +32,8 @@ class DaemonLink:
         self._arrived: deque[messages.DaemonMessage] = deque()
         self._descriptors: deque[int] = deque()
         self._lock = threading.RLock()
+        self._outgoing: deque[bytes] = deque()
+        self._sending = threading.Lock()
         self._closed = False
         self.gone = False
         """Whether the daemon closed the connection."""
@@ -41,12 +43,23 @@ class DaemonLink:
         return self._socket.fileno()
 
     def send(self, message: messages.NodeMessage) -> None:
-        """Send one message; a daemon that is gone is no error here, `pump` reports it."""
-        data = frame(messages.encode(message))
-        try:
-            self._socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            self.gone = True
+        """Send one message; a daemon that is gone is no error here, `pump` reports it.
+
+        One thread at a time writes, whole frames; for another, or for a signal handler that
+        interrupted it, it writes theirs too.
+        """
+        self._outgoing.append(frame(messages.encode(message)))
+        while self._outgoing and self._sending.acquire(blocking=False):
+            try:
+                while self._outgoing:
+                    self._socket.sendall(self._outgoing.popleft())
+            except (BrokenPipeError, ConnectionResetError):
+                self.gone = True
+            except OSError:
+                if not self._closed:  # else by another thread, meanwhile
+                    raise
+            finally:
+                self._sending.release()
 
     def wait(self) -> messages.DaemonMessage:
         """The next message; blocks until it is there.

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from dora.node.sources import Source
     from dora.node.timers import Timer
 
-_LONGEST_POLL_S = 1e6
-"""The kernel counts milliseconds in 31 bits."""
 _TIDY_EVERY_S = 0.5
 """How often a node that waits looks for returned memory, while receivers hold much."""
 
@@ -65,7 +63,8 @@ class EventStream:
         tidy: Callable[[], bool],
     ) -> None:
         self._lock = threading.RLock()
-        self._waking = threading.Lock()
+        self._waking = threading.RLock()  # a signal handler may come in between and close
+        self._to_wake = False
         self._tidy = tidy
         self._pending: deque[Event] = deque()
         self._ready: list[Source] = []
@@ -77,8 +76,8 @@ class EventStream:
         self.spin_us = spin_us
         self.selections: tuple[Selection, ...] = ()
         """Who reads some inputs apart; replaced, never changed."""
-        self._selecting = threading.Lock()
-        """Held for a moment to change them; never while waiting, or for the stream's lock."""
+        self._selecting = threading.RLock()
+        """Held for a moment to change them or what is open; never for the stream's lock."""
         self._desk: Desk | None = None
         self._pump = pump
         self._control_fd = control_fd
@@ -89,7 +88,7 @@ class EventStream:
         self._data_inputs = {port.id for port in ports if port.id not in endless}
         others = len(timers) + len(ports) - len(self._data_inputs)
         self._closes = bool(self._data_inputs) and (not others or end_without_timers)
-        self._wake = Wake()
+        self._wake = Wake(self._serve_hungry)
         self._epoll = select.epoll()
         self._waiting = Waiting(self._epoll, spin_us)
         self._sources: dict[int, Source] = {}
@@ -119,7 +118,7 @@ class EventStream:
     def post(self, event: Event) -> None:
         """Put an event of the daemon in; wakes a waiting thread. Any thread may call this."""
         self._pending.append(event)
-        self._wake_up()
+        self.wake_up()
         self._ring()
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
@@ -149,12 +148,10 @@ class EventStream:
         if not self._lock.acquire(blocking=False):
             return None  # another thread waits, and will be handed whatever comes
         try:
-            event = self._take()
-            while event is None and not self._ended:
+            while (event := self._take()) is None and not self._ended:
                 self._poll(0)
                 if not self._ready:
-                    return None
-                event = self._take()
+                    break
             return event
         finally:
             self._lock.release()
@@ -210,33 +207,32 @@ class EventStream:
         exclusive: bool = False,
     ) -> Selection:
         """Read some inputs apart from `next()`; see `node.selection`. The caller closes it."""
-        from dora.node.selection import Desk, Selection
+        from dora.node.selection import Desk, Selection, refuse
 
-        if self._desk is None:
-            self._desk = Desk(self._pending, self._wake_up, self._end_input, self._recovered)
-        here: list[InputPort | Timer] = [self._ports[name] for name in self._open]
-        here += self._timers
-        chosen = [source for source in here if inputs is not None and source.id in inputs]
-        closed = frozenset(self._ports) - self._open
-        selection = Selection(
-            self, inputs, wants, list(chosen), closed, self._control_fd, exclusive=exclusive
-        )
         with self._selecting:
+            refuse(self.selections if exclusive else (), inputs, self._closed)
+            if self._desk is None:
+                self._desk = Desk(self._pending, self.wake_up, self._end_input, self._recovered)
+            closed = frozenset(self._ports) - self._open
+            here: list[InputPort | Timer] = [*self._ports.values(), *self._timers]
+            chosen = [one for one in here if one.id in (inputs or ()) and one.id not in closed]
+            selection = Selection(
+                self, inputs, wants, list(chosen), closed, self._control_fd, exclusive=exclusive
+            )
             self.selections = (*self.selections, selection)
-            if exclusive and not self._closed:
-                for source in chosen:
-                    self.unwatch(source.fd)
+            for source in chosen if exclusive else ():
+                self.unwatch(source.fd)
         return selection
 
     def deselect(self, selection: Selection, left: list[Event]) -> None:
         """The selection is over: its inputs, and what is left, are for `next()` again."""
+        self._pending.extend(left)  # before its inputs are read again: what is left is older
         with self._selecting:
             self.selections = tuple(one for one in self.selections if one is not selection)
             if selection.exclusive and not self._closed:
                 for source in selection.sources:
                     self._watch(source.fd, source)
-        self._pending.extend(left)
-        self._wake_up()
+        self.wake_up()
 
     def serve(self, selection: Selection) -> bool:
         """Give the selection what is there; False when another thread has the stream."""
@@ -269,7 +265,7 @@ class EventStream:
     def close(self) -> None:
         """End the stream; a thread that waits is handed None."""
         self._ended = True
-        self._wake_up()
+        self.wake_up()
         self._ring()
         with self._lock:
             if self._closed:
@@ -292,14 +288,20 @@ class EventStream:
             if selection is not but:
                 selection.ring()
 
-    def _wake_up(self) -> None:
-        # Whoever has the lock is waking, or closing: never write to a descriptor that was closed.
-        if self._waking.acquire(blocking=False):
+    def wake_up(self) -> None:
+        """Have the thread that waits look again. Any thread may call this."""
+        self._to_wake = True  # if another thread has the lock, it sees this when it gives it up
+        while self._to_wake and self._waking.acquire(blocking=False):
             try:
-                if not self._closed:
+                self._to_wake = False
+                if not self._closed:  # never write to a descriptor that was closed
                     os.eventfd_write(self._wake.fd, 1)
             finally:
                 self._waking.release()
+
+    def _serve_hungry(self) -> None:
+        if self._desk is not None:
+            self._desk.serve_hungry(self.selections, self._ended)
 
     def _watch(self, fd: int, source: Source) -> None:
         self._sources[fd] = source
@@ -314,8 +316,6 @@ class EventStream:
         """Wait; fill `_ready`, the least recently served last. May end too early."""
         if self._tidy():
             timeout_s = _TIDY_EVERY_S if timeout_s is None else min(timeout_s, _TIDY_EVERY_S)
-        elif timeout_s is not None and timeout_s > _LONGEST_POLL_S:
-            timeout_s = _LONGEST_POLL_S
         try:
             found = self._waiting.wait(timeout_s)
         except (ValueError, OSError):
@@ -387,13 +387,14 @@ class EventStream:
 
     def _end_input(self, input_id: str) -> None:
         port = self._ports[input_id]
-        for selection in self.selections:
-            selection.forget(input_id)
-        self.unwatch(port.fd)
-        if port.alarm is not None:
-            self.unwatch(port.alarm.fd)
-        port.close()
-        self._open.discard(input_id)
+        with self._selecting:
+            for selection in self.selections:
+                selection.forget(input_id)
+            self.unwatch(port.fd)
+            if port.alarm is not None:
+                self.unwatch(port.alarm.fd)
+            port.close()
+            self._open.discard(input_id)
         self._data_inputs.discard(input_id)
         if self._closes and not self._data_inputs:
             self._pending.append(events.stop("ALL_INPUTS_CLOSED"))

@@ -83,6 +83,10 @@ class Host(Protocol):
     def stream(self) -> Stream:
         """Its events."""
 
+    @property
+    def output_ids(self) -> tuple[str, ...] | None:
+        """The outputs that were declared; None: any id may be one."""
+
     def pump(self) -> None:
         """Carry out what the host has said meanwhile. Any thread may call this; never blocks."""
 

@@ -73,7 +73,7 @@ class InputPort:
         self.id = input_id
         self.served = 0
         self.closed = False
-        """Whether the sender will send nothing more."""
+        """Whether nothing more will be read: the sender said so, or this was closed."""
         self.alarm = alarm
         self.watermark: int | float | None = None
         """The greatest that a message brought."""
@@ -85,13 +85,14 @@ class InputPort:
 
     def take(self) -> Event | None:
         """The next event of this input; None when no ticket waits."""
-        while True:
+        while not self.closed:
             record = self._edge.try_receive()
             if record is None:
                 return None
             event = self._read(record)
             if event is not None:
                 return event
+        return None
 
     def _read(self, record: bytes) -> Event | None:
         """The event of a ticket; None when it is too late to be handed out."""
@@ -189,10 +190,11 @@ class InputPort:
     @property
     def waiting(self) -> int:
         """How many messages wait now."""
-        return self._edge.waiting
+        return 0 if self.closed else self._edge.waiting
 
     def close(self) -> None:
         """Read nothing more; values already handed out stay valid."""
+        self.closed = True
         self._edge.close()
         if self.alarm is not None:
             self.alarm.close()

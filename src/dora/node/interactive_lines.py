@@ -41,7 +41,7 @@ class Target:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()  # a signal handler may close it in between
 
     def write(self, event: InputEvent) -> bool:
         """Write a message; whether anybody reads on. Any thread may call this."""
@@ -69,11 +69,13 @@ class Target:
 class LinesStage(Stage):
     """A stage that reads inputs from a descriptor and owns where messages go."""
 
+    stream: AskedStream
+
     def __init__(self, source_fd: int, target: Target) -> None:
         self._source_fd = source_fd
         self._target = target
         super().__init__(_NODE_ID, self._write, make_stream=AskedStream)
-        threading.Thread(target=self._read, daemon=True).start()
+        self.stream.fed_by(self._read)
 
     def close(self, *, goodbye: bool = True) -> None:
         """Read and write nothing more."""
@@ -82,7 +84,6 @@ class LinesStage(Stage):
 
     def _read(self) -> None:
         stream = self.stream
-        assert isinstance(stream, AskedStream)
         number = 0
         stream.asked.wait()
         for line in _lines(self._source_fd):
@@ -128,18 +129,21 @@ def _lines(fd: int) -> Iterator[bytes]:
     Not through `sys.stdin`, whose lock a
     thread that waits would still hold when the interpreter ends.
     """
-    rest = b""
+    begun: list[bytes] = []
     while chunk := os.read(fd, _CHUNK_BYTES):
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            yield b"".join((*begun, end))
+            begun.clear()
+        begun.append(rest)
+    if last := b"".join(begun):
+        yield last
 
 
 def _object(line: bytes) -> object:
     try:
         return msgspec.json.decode(line)
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, RecursionError) as exc:
         raise InputFormatError(f"no JSON: {exc}") from exc
 
 

@@ -15,7 +15,6 @@ import os
 import shutil
 import sys
 import termios
-import threading
 import time
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -68,6 +67,8 @@ class PromptStream(AskedStream):
 class PromptStage(Stage):
     """A stage whose node is fed at the terminal; `close()` leaves the terminal as it was."""
 
+    stream: AskedStream
+
     def __init__(self, target: Target | None) -> None:
         self._target = target
         self._editor = LineEditor()
@@ -76,7 +77,7 @@ class PromptStage(Stage):
         self._terminal = termios.tcgetattr(0)
         make_stream = functools.partial(PromptStream, editor=self._editor)
         super().__init__(_NODE_ID, self._show, make_stream=make_stream)
-        threading.Thread(target=self._converse, daemon=True).start()
+        self.stream.fed_by(self._converse)
 
     def close(self, *, goodbye: bool = True) -> None:
         """Ask nothing more; twice is fine."""
@@ -93,7 +94,6 @@ class PromptStage(Stage):
 
     def _converse(self) -> None:
         stream = self.stream
-        assert isinstance(stream, AskedStream)
         while True:
             stream.asked.wait()
             if stream.ended:
@@ -119,9 +119,7 @@ class PromptStage(Stage):
                         return
                 if text.strip():
                     self._editor.remember(_ASK_DATA, text.strip())
-                value, note = typed_input.parse_data(text)
-                if note is not None:
-                    self._editor.say(f"  {note}")
+                value = typed_input.parse_data(text)
                 stream.give(input_event(name, encode(value), self._metadata))
             case typed_input.Meta(metadata=metadata):
                 input_event("_", encode(""), metadata)  # raises if it cannot be sent

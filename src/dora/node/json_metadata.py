@@ -58,7 +58,7 @@ def read_metadata(*given: Any) -> dict[str, Any]:
         for key, value in part.items():
             try:
                 metadata[key] = _untagged(value)
-            except (TypeError, ValueError) as exc:
+            except (TypeError, ValueError, AttributeError) as exc:
                 raise InputFormatError(f"metadata `{key}` cannot be read: {exc}") from exc
     return metadata
 

@@ -22,7 +22,7 @@ class LineEditor:
         self.asking: str | None = None
         """The prompt that was not answered yet."""
         self._hidden = False
-        self._saying = threading.Lock()
+        self._saying = threading.RLock()  # a signal handler may speak in between
         self._histories: dict[str, list[str]] = {}
         self._found: list[str] = []
         try:

@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from dora.errors import InputError
+from dora.ids import PORT_ID_RULE, is_port_id
 from dora.node import events
 from dora.node.core import Core
 from dora.node.node import Node
@@ -68,9 +70,17 @@ class NotebookNode(Node):
             The node, so that calls can follow each other.
 
         Raises:
+            InputError: `input_id` is no id.
             PayloadTypeError: `data` could not be sent either.
             MetadataError: the metadata could not be sent either.
         """
+        if not isinstance(input_id, str):
+            raise InputError(
+                "first comes the id of the input, then the data: "
+                f'`feed("image", data)`; here the id is of type `{type(input_id).__name__}`'
+            )
+        if not is_port_id(input_id):
+            raise InputError(f"`{input_id}` cannot be the id of an input; {PORT_ID_RULE}")
         value = null_value() if data is None else data
         self._stage.post(input_event(input_id, encode(value), metadata))
         return self

@@ -39,6 +39,8 @@ class OperatorStreams:
         end_without_timers: Timers and endless inputs do not keep a stream open.
         spin_us: How long a wait may stay awake.
         tidy: Takes back memory that receivers returned; whether they still hold much.
+        maker_of: Gives what makes the event stream of an operator; that takes what `EventStream`
+            takes.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class OperatorStreams:
         end_without_timers: bool,
         spin_us: int,
         tidy: Callable[[], bool],
+        maker_of: Callable[[str], Callable[..., EventStream]] = lambda _operator: EventStream,
     ) -> None:
         self._control_fd = control_fd
         self._pump = pump
@@ -70,7 +73,7 @@ class OperatorStreams:
                 port.id = port.id.removeprefix(prefix)
             for timer in own_timers:
                 timer.id = timer.id.removeprefix(prefix)
-            self._streams[operator] = EventStream(
+            self._streams[operator] = maker_of(operator)(
                 own_ports,
                 own_timers,
                 control_fd,

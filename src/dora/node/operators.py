@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, cast
 from dora.errors import NodeInitError, OperatorError, OutputError
 from dora.node import events, logs, operator_source, session
 from dora.node.core import Core
+from dora.node.event_stream import EventStream
 from dora.node.operator_restart import Restarts
 from dora.node.operator_source import OperatorSource
 from dora.node.operator_streams import OperatorStreams
@@ -39,10 +40,10 @@ from dora.wire import messages
 from dora.wire.runtime import VARIABLE, decode_runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from dora.node.event_stream import EventStream
     from dora.node.event_types import Event
+    from dora.node.host import Stream
     from dora.node.session import Session
     from dora.wire.runtime import OperatorConfig, OperatorRestart, RuntimeConfig
 
@@ -103,7 +104,9 @@ class Runtime:
             None,
             VERSION,
             # The node itself never receives: each operator does, on its part of this.
-            lambda *args, **options: cast("EventStream", OperatorStreams(ids, *args, **options)),
+            lambda *args, **options: cast(
+                "EventStream", OperatorStreams(ids, *args, maker_of=self._maker_of, **options)
+            ),
         )
         self._session: Session = joined
         self.streams = cast("OperatorStreams", joined.stream)
@@ -117,6 +120,23 @@ class Runtime:
         except ToldError:
             return False
         return True
+
+    def stream_of(self, operator: str) -> Stream:
+        """The events of one operator, behind checks if the environment asks for them."""
+        stream = self.streams[operator]
+        if "DORA_RUNTIME_TYPE_CHECK" in os.environ:
+            from dora.node.typecheck import checked_part
+
+            return checked_part(self._session, operator, stream)
+        return stream
+
+    def _maker_of(self, operator: str) -> Callable[..., EventStream]:
+        """What makes the event stream of an operator, which keeps it if the environment asks."""
+        if "DORA_WRITE_EVENTS_TO" not in os.environ:
+            return EventStream
+        from dora.node import recorded
+
+        return recorded.stream_of(f"{self._node.node_id}.{operator}", self._node.incarnation)
 
     def _run_all(self, runners: list[Runner]) -> None:
         if len(runners) == 1:
@@ -152,6 +172,7 @@ class Runtime:
     def failed(self) -> None:
         """An operator has failed for good: have the others end."""
         self._failed = True
+        self._session.interrupted = True  # none may wait for room that the failed one would make
         self.streams.post(events.stop("MANUAL"))
         self._ended.set()
 
@@ -187,7 +208,7 @@ class Runner:
     def run(self) -> None:
         """Hand out events until the operator has ended or failed."""
         try:
-            stream = self._runtime.streams[self.id]
+            stream = self._runtime.stream_of(self.id)
             self._operator.dataflow_descriptor = self._runtime.core.dataflow_descriptor()
             if not self._serve(stream):
                 self._runtime.failed()
@@ -199,13 +220,13 @@ class Runner:
             self._runtime.failed()
             raise
 
-    def _serve(self, stream: EventStream) -> bool:
+    def _serve(self, stream: Stream) -> bool:
         """Hand out events until the operator has ended; False when it failed for good."""
         while (event := stream.wait()) is not None:
             try:
                 goes_on = self._goes_on(event)
             except (Exception, SystemExit) as exc:
-                if not self._made_anew(exc, f" on {_named(event)}"):
+                if not self._made_anew(exc, f" on {_named(event)}", stream):
                     return False
                 continue
             if not goes_on:
@@ -264,10 +285,12 @@ class Runner:
             return
         _log.info("operator `%s` was reloaded from `%s`", self.id, self._source.path)
 
-    def _made_anew(self, exc: Exception | SystemExit, when: str) -> bool:
+    def _made_anew(self, exc: Exception | SystemExit, when: str, stream: Stream) -> bool:
         """Tell of a failure; make the operator anew if it may be, and as often as that fails."""
         while True:
             self._tell(exc, when)
+            if stream.ended:  # it failed on STOP: there is nothing left that a new one could do
+                return False
             delay_s = self._restarts.after_failure(time.monotonic())
             if delay_s is None or self._runtime.streams.wait_for_stop(delay_s):
                 return False

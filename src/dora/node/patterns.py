@@ -43,8 +43,8 @@ class Patterns(Core):
         there can be no more groups, or the dataflow stops; STOP is then what `next()` hands out.
 
         Args:
-            inputs: The inputs, in a list. Groups are made around the messages of the first. Or a
-                dict from each input to the metadata key that holds its time.
+            inputs: The inputs, in a list. Groups are made around the messages of the first (of a
+                set, the first by name). Or a dict from each to the metadata key with its time.
             tolerance_s: For `nearest`: how far from the first input's message the others may be.
             mode: `nearest`: for each message of the first input the nearest of every other within
                 the tolerance; a message is in one group at most. `exact`: those whose key is equal.
@@ -54,14 +54,15 @@ class Patterns(Core):
             key: The metadata key that holds a message's time: a datetime, or a number of seconds;
                 for `exact` anything that can be compared and grows, such as a frame's number.
             others: Called with every event that is not of these inputs, STOP too. Without it, they
-                stay where they are, for `next()`.
+                stay where they are, for `next()`. Not under `async for`.
 
         Raises:
-            InputError: an input is not there.
+            InputError: an input is not there, or is read by another pattern already.
             ValueError: the other arguments do not fit together.
         """
         from dora.node.synchroniser import Synchroniser
 
+        self._check_open("receive")
         return Synchroniser(self._host, inputs, tolerance_s, mode, at_least, keep, key, others)
 
     # ---- services ----
@@ -123,6 +124,7 @@ class Patterns(Core):
 
         if timeout is not None:
             check_timeout(timeout)
+        self._check_open()
         call = services.Call(self, self._host, output_id, data, metadata, input)
         try:
             return call.wait(timeout)
@@ -143,6 +145,7 @@ class Patterns(Core):
 
         if timeout is not None:
             check_timeout(timeout)
+        self._check_open()
         call = services.Call(self, self._host, output_id, data, metadata, input)
         try:
             return await call.receive(timeout)
@@ -171,6 +174,7 @@ class Patterns(Core):
         """
         from dora.node import services
 
+        self._check_open("receive")
         services.serve(self, self._host, handlers, output, others)
 
     # ---- actions ----
@@ -202,6 +206,7 @@ class Patterns(Core):
         """
         from dora.node import actions
 
+        self._check_open()
         return actions.Goal(self, self._host, output_id, data, metadata, cancel, inputs)
 
     def serve_goals(
@@ -232,6 +237,7 @@ class Patterns(Core):
         """
         from dora.node import actions
 
+        self._check_open("receive")
         actions.serve_goals(self, self._host, input_id, handler, (feedback, result), cancel, others)
 
     # ---- streams ----
@@ -264,4 +270,5 @@ class Patterns(Core):
         """
         from dora.node.streams import StreamReader
 
+        self._check_open("receive")
         return StreamReader(self._host, input_id, others)

@@ -64,7 +64,7 @@ class Recorder:
             raise NodeInitError(f"`{FOLDER}`: `{path}` cannot be written: {exc.strerror}") from exc
         self._begin = time.monotonic()
         self._first = True
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()  # a signal handler may close it in between
         self._pid = os.getpid()
 
     def write(self, event: Event) -> None:
@@ -84,6 +84,8 @@ class Recorder:
                     os.ftruncate(self._fd, self._end + len(_CUT))
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as exc:
+                if self._fd < 0:
+                    return
                 _log.error("recording ends: `%s`: %s", self._path, exc.strerror)
                 os.close(self._fd)
                 self._fd = -1

@@ -9,6 +9,7 @@ Elsewhere: one event (`node.event_json`); tests with a clock of their own (`dora
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -59,7 +60,7 @@ def read_script(path: Path, start: datetime | None = None) -> Script:
         given = msgspec.json.decode(path.read_bytes())
     except OSError as exc:
         raise InputFormatError(f"`{path}` cannot be read: {exc.strerror}") from exc
-    except msgspec.DecodeError as exc:
+    except (msgspec.DecodeError, RecursionError) as exc:
         raise InputFormatError(f"`{path}` is no JSON: {exc}") from exc
     listed = given.get("events") if isinstance(given, dict) else None
     if not isinstance(listed, list) or not isinstance(given.get("id"), str):
@@ -99,17 +100,18 @@ def _moment(start: datetime, after_s: float) -> datetime:
 class ScriptedStage(Stage):
     """A stage whose node is fed by a script and writes what it sends to a file."""
 
+    stream: AskedStream
+
     def __init__(self, script: Script, outputs: Path) -> None:
         self._start = time.monotonic()
         self._timed = os.environ.get(NO_OFFSET) is None
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()  # a signal handler may close it in between
         self._file = outputs.open("wb", buffering=0)
         self._over = threading.Event()
         super().__init__(
             script.node, self._write, dataflow_id=str(uuid.uuid4()), make_stream=AskedStream
         )
-        self._player = threading.Thread(target=self._play, args=(script,), daemon=True)
-        self._player.start()
+        self.stream.fed_by(functools.partial(self._play, script))
 
     def close(self, *, goodbye: bool = True) -> None:
         """Feed and write nothing more; twice is fine."""
@@ -123,7 +125,6 @@ class ScriptedStage(Stage):
             if self._over.wait(max(0.0, self._start + after_s - time.monotonic())):
                 return
             self.post(event)
-        assert isinstance(self.stream, AskedStream)
         self.stream.finish()
 
     def _write(self, event: InputEvent) -> None:
@@ -132,7 +133,8 @@ class ScriptedStage(Stage):
             line["time_offset_secs"] = time.monotonic() - self._start
         text = to_line(line | to_json(event["value"], flat=True)) + b"\n"
         with self._writing:
-            self._file.write(text)
+            if not self._file.closed:
+                self._file.write(text)
 
 
 def join() -> ScriptedStage:

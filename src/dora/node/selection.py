@@ -7,7 +7,8 @@ wants some messages; the others of these inputs are put aside in order, for `nex
 
 Any thread may sit in `next()` meanwhile: whoever reads a message hands it to the selection that
 wants it. No thread waits with the stream's lock in its hands but the one in `next()`; a selection
-takes the lock only to look, waits without it, and is rung for when another thread had it.
+takes the lock only to look, waits without it, and is rung for when another thread had it. What is
+ready on inputs that only an exclusive selection reads, that thread reads when it is nudged.
 
 Used by `node.event_stream`, which owns the queues. Elsewhere: what is wanted (`node.services`,
 `node.actions`, `node.synchroniser`, `node.streams`).
@@ -23,8 +24,9 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from dora.errors import InputError, NodeClosedError
 from dora.node import events, sources
-from dora.node.waiting import Waiting
+from dora.node.waiting import LONGEST_S, Waiting
 from dora.wire import metadata as wire_metadata
 
 if TYPE_CHECKING:
@@ -57,6 +59,26 @@ class Reader(Protocol):
 
     def deselect(self, selection: Selection, left: list[Event]) -> None:
         """The selection is over: its inputs, and what is left, are for `next()` again."""
+
+    def wake_up(self) -> None:
+        """Have the thread that has the stream, and waits, see who is hungry."""
+
+
+def refuse(others: tuple[Selection, ...], inputs: frozenset[str] | None, closed: bool) -> None:
+    """Check that a selection of these inputs may be opened.
+
+    Raises:
+        NodeClosedError: the stream is closed.
+        InputError: one of the others is exclusive, and reads one of these inputs.
+    """
+    if closed:
+        raise NodeClosedError("this node cannot receive: it was closed")
+    taken = {name for one in others if one.exclusive for name in one.inputs or ()}
+    for name in sorted(taken & (inputs or frozenset())):
+        raise InputError(
+            f"input `{name}` is already read by another `sync`, `serve`, `serve_goals` or "
+            "`stream_reader`; end that first (a loop over it: close its iterator)"
+        )
 
 
 class Selection:
@@ -97,6 +119,8 @@ class Selection:
         self._closed = False
         self._missed = False
         """Whether another thread had the stream when last looked: it rings when it leaves."""
+        self.hungry = False
+        """Whether that thread is to read for this selection."""
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         for fd in (self._bell, control_fd, *(source.fd for source in chosen)):
@@ -147,10 +171,14 @@ class Selection:
             self.over = STOPS
 
     def try_take(self) -> Event | None:
-        """The next event if one is there now."""
-        if not self.got and self.over is None:
-            self._missed = not self._reader.serve(self)
-        return self.got.popleft() if self.got else None
+        """The next event if one is there now.
+
+        While another thread sits in `next()`, one that is there is found at a later call only.
+        """
+        event = self._look()
+        if event is None and self._reads_alone and not self.hungry and self._epoll.poll(0):
+            self._nudge()
+        return event
 
     def stops(self) -> bool:
         """Whether the dataflow stops, as far as any thread of this node has heard."""
@@ -162,7 +190,7 @@ class Selection:
         """The next event; None when the time is over, or nothing more will come: see `over`."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
-            event = self.try_take()
+            event = self._look()
             if event is not None or self.over is not None:
                 return event
             left = None if deadline is None else deadline - time.monotonic()
@@ -172,21 +200,19 @@ class Selection:
 
     async def receive(self, timeout_s: float | None = None) -> Event | None:
         """`wait` for asyncio: neither blocks the loop nor takes a thread."""
-        loop = asyncio.get_running_loop()
         await asyncio.sleep(0)  # also when messages come without a pause, other tasks run
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    event = self.try_take()
+                    event = self._look()
                     if event is not None or self.over is not None:
                         return event
-                    fd = self._bell if self._missed else self._epoll.fileno()
-                    rung = asyncio.Event()
-                    loop.add_reader(fd, rung.set)
-                    try:
-                        await rung.wait()
-                    finally:
-                        loop.remove_reader(fd)
+                    if not self._missed or self._reads_alone:
+                        await _readable(self._epoll.fileno())
+                    if self._missed:
+                        if self._reads_alone and not self._is_rung():
+                            self._nudge()
+                        await _readable(self._bell)
                     self._hush()
         except TimeoutError:
             return None
@@ -210,20 +236,56 @@ class Selection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def _reads_alone(self) -> bool:
+        """Whether another thread has the stream, but does not see this selection's inputs."""
+        return self._missed and self.exclusive and bool(self.sources) and self.over is None
+
+    def _look(self) -> Event | None:
+        self._missed = False
+        if not self.got and self.over is None:
+            self._missed = not self._reader.serve(self)
+        return self.got.popleft() if self.got else None
+
+    def _nudge(self) -> None:
+        """Have the thread that has the stream read for this selection; afterwards it rings."""
+        self.hungry = True
+        self._reader.wake_up()
+
     def _sleep(self, timeout_s: float | None) -> None:
-        if self._missed:  # the other thread reads all inputs: looking at them would not sleep
-            poll = select.poll()
-            poll.register(self._bell, select.POLLIN)
-            poll.poll(None if timeout_s is None else max(1.0, timeout_s * 1000))
-        else:
-            self._waiting.wait(timeout_s)
+        if not self._missed or self._reads_alone:
+            found = self._waiting.wait(timeout_s)
+            if not self._missed or not found:
+                self._hush()
+                return
+            if not self._is_rung():
+                self._nudge()
+        # The other thread reads all inputs: looking at them would not sleep.
+        self._is_rung(timeout_s)
         self._hush()
+
+    def _is_rung(self, timeout_s: float | None = 0.0) -> bool:
+        poll = select.poll()
+        poll.register(self._bell, select.POLLIN)
+        if timeout_s:  # rounded up: a wait that ends too early is begun again
+            timeout_s = min(LONGEST_S, timeout_s + 0.001)
+        return bool(poll.poll(None if timeout_s is None else timeout_s * 1000))
 
     def _hush(self) -> None:
         try:
             os.eventfd_read(self._bell)
         except BlockingIOError:
             return
+
+
+async def _readable(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(fd)
 
 
 class Desk:
@@ -265,6 +327,14 @@ class Desk:
                 break
         if not selection.got:
             selection.note_end(ended or self._stops())
+
+    def serve_hungry(self, selections: tuple[Selection, ...], ended: bool) -> None:
+        """Read for those that asked the caller's thread to."""
+        for selection in selections:
+            if selection.hungry:
+                selection.hungry = False
+                self.serve(selection, selections, ended)
+                selection.ring()
 
     def _take_pending(self, selection: Selection) -> None:
         at = 0

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dora.errors import (
     InputError,
+    NodeClosedError,
     OutputError,
     RemoteError,
     RequestEndedError,
@@ -69,28 +70,41 @@ def check_inputs(host: Host, inputs: Iterable[str]) -> frozenset[str]:
     return wanted
 
 
-def answering_inputs(host: Host, output_id: str) -> frozenset[str] | None:
+def answering_inputs(
+    host: Host, output_id: str, named: Iterable[str] | None
+) -> frozenset[str] | None:
     """The inputs that can bring an answer to what is sent on an output; None: any.
 
-    They are those that come from a node which reads the output, but for the output itself.
+    They are those that are named, else all that come from a node which reads the output, but for
+    the output itself.
 
     Raises:
         OutputError: nobody reads the output, or nothing comes from who does.
+        InputError: one that is named is not there.
     """
     if host.stream.input_ids is None:
-        return None
-    routes = [r for output in host.welcome.outputs if output.id == output_id for r in output.routes]
-    if not routes:
+        return None if named is None else frozenset(named)
+    outputs = {output.id: output.routes for output in host.welcome.outputs}
+    if output_id not in outputs:
+        near = suggest(output_id, outputs)
+        hint = f"did you mean `{near}`?" if near else f"declared: {', '.join(outputs) or '-'}"
         raise OutputError(
-            f"nothing can answer on `{output_id}`: no input of another node reads it, or it is no "
-            "output of this node"
+            f"nothing can answer on `{output_id}`: it is no output of this node; {hint}"
         )
+    routes = outputs[output_id]
+    if not routes:
+        raise OutputError(f"nothing can answer on `{output_id}`: no input of another node reads it")
+    if not host.sender.has_output(output_id):
+        raise OutputError(f"nothing can answer on `{output_id}`: this node has closed it")
+    if named is not None:
+        return check_inputs(host, named)
     servers, echoes = {route.receiver for route in routes}, {route.edge for route in routes}
     found = [w.id for w in host.welcome.inputs if w.sender in servers and w.edge not in echoes]
     if not found:
         raise OutputError(
             f"nothing can answer on `{output_id}`: no input of this node comes from "
-            f"{', '.join(f'`{name}`' for name in sorted(servers))}, which reads it"
+            f"{', '.join(f'`{name}`' for name in sorted(servers))}, which reads it; wire one, or "
+            "name the input that brings the answer"
         )
     return frozenset(found)
 
@@ -109,11 +123,7 @@ class Call:
     ) -> None:
         self._output = output_id
         request_id, user = new_request(metadata)
-        inputs = (
-            answering_inputs(host, output_id)
-            if input_id is None
-            else check_inputs(host, [input_id])
-        )
+        inputs = answering_inputs(host, output_id, None if input_id is None else [input_id])
 
         def is_answer(event: InputEvent) -> bool:
             return event["metadata"].get("request_id") == request_id
@@ -206,13 +216,15 @@ def serve(
         known = {
             key: value for key, value in event["metadata"].items() if key not in _OF_THE_REQUEST
         }
+        warn_without_request(target, known)
         try:
             data: Any = handler(event)
+            node.send_output(target, b"" if data is None else data, known)
+        except NodeClosedError:
+            raise
         except Exception as exc:  # goes to the caller; here it is only logged
             _log.exception("the handler of `%s` failed; the caller is told", event["id"])
-            data, known = b"", {**known, ERROR_KEY: failure_text(exc)}
-        warn_without_request(target, known)
-        node.send_output(target, data, known)
+            node.send_output(target, b"", {**known, ERROR_KEY: failure_text(exc)})
 
 
 _OF_THE_REQUEST = frozenset({"deadline", "watermark"})

@@ -16,7 +16,7 @@ from dora.errors import NodeInitError, ProtocolError
 from dora.node import daemon_link, events
 from dora.node.event_stream import EventStream
 from dora.node.inputs import InputPort, dropped_when_late
-from dora.node.stack_dump import answer_into
+from dora.node.stack_dump import answer_into, leave_to_parent
 from dora.node.timers import Alarm, Timer
 from dora.node.waiting import spin_us
 from dora.transport.arena import Arena, ArenaView, map_words
@@ -53,6 +53,7 @@ class Session:
         self.link = link
         self.welcome = welcome
         self._pumping = threading.Lock()
+        self._asking = threading.Lock()
         self._questions: Questions | None = None
         self.interrupted = False
         """Whether a sender need not wait for room any more: the dataflow stops."""
@@ -92,6 +93,11 @@ class Session:
         for message in self._early:
             self._obey(message)
 
+    @property
+    def output_ids(self) -> tuple[str, ...]:
+        """The outputs that were declared, also those that are closed."""
+        return tuple(output.id for output in self.welcome.outputs)
+
     def fileno(self) -> int:
         """The control socket: what a sender that waits for room must watch."""
         return self.link.fileno()
@@ -119,10 +125,11 @@ class Session:
 
     def ask(self, question: messages.ExtensionAsk) -> messages.ExtensionAnswer:
         """Ask the dataflow's table of values."""
-        if self._questions is None:
-            from dora.node.extensions import Questions
+        from dora.node.extensions import Questions
 
-            self._questions = Questions(self.link, self.pump)
+        with self._asking:  # all threads must come to the same one
+            if self._questions is None:
+                self._questions = Questions(self.link, self.pump)
         return self._questions.ask(question)
 
     def close_outputs(self, output_ids: Sequence[str]) -> None:
@@ -136,8 +143,9 @@ class Session:
         self.link.send(messages.StopDataflow(why))
 
     def disown(self) -> None:
-        """In a forked child: give up its copy of the socket."""
+        """In a forked child: give up what tells the daemon that the process lives."""
         self.link.disown()
+        leave_to_parent()
 
     def close(self, *, goodbye: bool = True) -> None:
         """Say goodbye; give up every descriptor. Values that were received stay valid.
@@ -148,6 +156,8 @@ class Session:
         self.sender.close()  # before the goodbye: nothing may come behind the daemon's CLOSE
         if goodbye and not self.link.gone:
             self.link.send(messages.Goodbye())
+        if self._questions is not None:
+            self._questions.close()
         self.link.close()
         for arena in self._arenas.values():
             arena.close()

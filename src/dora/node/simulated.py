@@ -186,6 +186,7 @@ class SimulatedHost(Stage):
             outputs=begin.outputs,
             config=begin.config,
             descriptor=begin.descriptor,
+            types=begin.types,
             dataflow_id=begin.dataflow,
             make_stream=SimulatedStream,
             make_sender=_Sender,

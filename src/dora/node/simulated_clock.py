@@ -3,6 +3,7 @@
 In a simulated process these follow the simulation: time stands still while the node computes, and
 `time.sleep` lets it pass. `time.perf_counter` stays real, to measure with; so does
 `datetime.now()`, which cannot be replaced, and what the standard library's own threads wait by.
+In a forked child, and once the simulation is gone, time goes on by itself from where it stood.
 
 Installed by `node.joining` before the node's own code reads a clock. Elsewhere: who moves the
 clock (`node.simulated_line`), asyncio's loop (`node.simulated_loop`).
@@ -11,9 +12,12 @@ clock (`node.simulated_line`), asyncio's loop (`node.simulated_loop`).
 from __future__ import annotations
 
 import math
+import os
 import queue  # noqa: F401 (its timeouts are real: it takes a copy of the clock when imported)
+import sys
 import threading  # noqa: F401 (likewise)
 import time
+from types import BuiltinFunctionType, ModuleType
 from typing import TYPE_CHECKING, SupportsIndex
 
 from dora.wire.simulation import START_NS
@@ -27,6 +31,7 @@ _BOOT_NS = 1000 * 10**9
 _NS = 10**9
 
 _real_sleep = time.sleep
+_real_ns = time.monotonic_ns
 
 
 class Clock:
@@ -36,6 +41,16 @@ class Clock:
         self.now_ns = 0
         self.pause: Callable[[int], None] | None = None
         """Waits for so many virtual nanoseconds; None while there is no simulation to ask."""
+        self._let_go_ns: int | None = None
+
+    def let_go(self) -> None:
+        """Nobody moves the clock any more: it goes by itself, as fast as the real one."""
+        self.pause = None
+        if self._let_go_ns is None:
+            self._let_go_ns = _real_ns()
+
+    def _now_ns(self) -> int:
+        return self.now_ns + (0 if self._let_go_ns is None else _real_ns() - self._let_go_ns)
 
     def sleep(self, seconds: float | SupportsIndex, /) -> None:
         """What `time.sleep` is in a simulated process."""
@@ -47,7 +62,7 @@ class Clock:
 
     def wall_ns(self) -> int:
         """What `time.time_ns` is."""
-        return START_NS + self.now_ns
+        return START_NS + self._now_ns()
 
     def wall(self) -> float:
         """What `time.time` is."""
@@ -55,7 +70,7 @@ class Clock:
 
     def monotonic_ns(self) -> int:
         """What `time.monotonic_ns` is."""
-        return _BOOT_NS + self.now_ns
+        return _BOOT_NS + self._now_ns()
 
     def monotonic(self) -> float:
         """What `time.monotonic` is."""
@@ -67,7 +82,33 @@ clock = Clock()
 
 
 def install() -> None:
-    """Put the virtual clock in the place of the real one, for the whole process."""
-    time.sleep = clock.sleep
-    time.time, time.time_ns = clock.wall, clock.wall_ns
-    time.monotonic, time.monotonic_ns = clock.monotonic, clock.monotonic_ns
+    """Put the virtual clock in the place of the real one, for the whole process.
+
+    Also where a module of the user's has taken a function by its name already: `from time import
+    sleep` above `from dora import Node`.
+    """
+    replaced = {
+        getattr(time, name): virtual
+        for name, virtual in (
+            ("sleep", clock.sleep),
+            ("time", clock.wall),
+            ("time_ns", clock.wall_ns),
+            ("monotonic", clock.monotonic),
+            ("monotonic_ns", clock.monotonic_ns),
+        )
+    }
+    for module in (time, *_modules_of_users()):
+        for name, value in list(vars(module).items()):
+            if isinstance(value, BuiltinFunctionType) and value in replaced:
+                setattr(module, name, replaced[value])
+    os.register_at_fork(after_in_child=clock.let_go)
+
+
+def _modules_of_users() -> list[ModuleType]:
+    """What is loaded so far, but for the standard library and dora."""
+    others = sys.stdlib_module_names | {"dora"}
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] not in others and isinstance(module, ModuleType)
+    ]

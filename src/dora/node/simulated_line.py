@@ -141,7 +141,6 @@ class Line:
     def disown(self) -> None:
         """In a forked child, which has no thread of the line: give up its copy of the socket."""
         self.gone = True
-        clock.pause = None
         self._link.close()
 
     def _forget(self, number: int) -> None:
@@ -168,7 +167,7 @@ class Line:
     def _hang_up(self) -> None:
         with self._changed:
             self.gone = True
-            clock.pause = None
+            clock.let_go()
             for answered in self._awaited.values():
                 if answered is not None:
                     os.eventfd_write(answered, 1)

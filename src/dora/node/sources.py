@@ -47,12 +47,17 @@ class Control:
 
 
 class Wake:
-    """The eventfd by which another thread says that it posted an event."""
+    """The eventfd by which another thread says that it posted an event, or has a selection to read.
+
+    Args:
+        heard: Called when it was heard, by the thread that has the stream.
+    """
 
     served = -1
     waiting = 0
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[], None]) -> None:
+        self._heard = heard
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def take(self) -> None:
@@ -61,6 +66,7 @@ class Wake:
             os.eventfd_read(self.fd)
         except BlockingIOError:
             return
+        self._heard()
 
 
 class AlarmSource:

@@ -12,6 +12,8 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from dora.errors import NodeClosedError
+from dora.ids import is_port_id
 from dora.node import events
 from dora.node.event_stream import EventStream
 from dora.transport.arena import Arena, create_memory
@@ -76,10 +78,15 @@ class StageSender(Sender):
         self._took = took
         self._known = None if outputs is None else set(outputs)
         self._ended: set[str] = set()
+        self._closed = False
 
     def has_output(self, output_id: str) -> bool:
         """Whether this output is there and not closed."""
-        return output_id not in self._ended and (self._known is None or output_id in self._known)
+        if output_id in self._ended:
+            return False
+        if self._known is not None:
+            return output_id in self._known
+        return isinstance(output_id, str) and is_port_id(output_id)
 
     def close_output(self, output_id: str) -> None:
         """Take nothing more on this output."""
@@ -95,10 +102,32 @@ class StageSender(Sender):
         flush: bool = False,
         loan: Loan | None = None,
     ) -> None:
-        """Hand the message over before this returns."""
+        """Hand the message over before this returns.
+
+        In a signal handler that interrupted another send, right behind that one.
+
+        Raises:
+            NodeClosedError: another thread closed the output, or all, meanwhile.
+        """
         del correlated, flush, loan
+        if self._closed or output_id in self._ended:
+            raise NodeClosedError(f"`{output_id}` was closed while a message was on its way")
         given = wire_metadata.decode(metadata) if metadata else {}
-        self._took(input_event(output_id, encoded, given))
+        message = input_event(output_id, encoded, given)
+        with self._lock:
+            self._deferred.append(lambda: self._took(message))
+            if self._busy:
+                return
+            self._busy = True
+            try:
+                self._catch_up()
+            finally:
+                self._busy = False
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self._closed = True
+        super().close()
 
 
 class Stage:
@@ -110,11 +139,14 @@ class Stage:
         outputs: The node's outputs; None takes any.
         config: What `node_config()` returns.
         descriptor: What `dataflow_descriptor()` returns.
+        types: What is declared of its ports, see `wire.layouts.pack`.
         dataflow_id: What `dataflow_id()` returns.
         restart_count: What `restart_count()` returns.
         make_stream: Makes its event stream; takes what `EventStream` takes.
         make_sender: Makes its sender; takes what `StageSender` takes.
     """
+
+    _extensions: Extensions | None = None
 
     def __init__(
         self,
@@ -124,6 +156,7 @@ class Stage:
         outputs: Sequence[str] | None = None,
         config: dict[str, Any] | None = None,
         descriptor: dict[str, Any] | None = None,
+        types: dict[str, Any] | None = None,
         dataflow_id: str = "no-dataflow",
         restart_count: int = 0,
         make_stream: Callable[..., EventStream] = EventStream,
@@ -148,7 +181,9 @@ class Stage:
             log_inputs=[],
             config=config or {"inputs": {}, "outputs": list(outputs or ())},
             descriptor=descriptor or {"nodes": [{"id": node_id}]},
+            types=types or {},
         )
+        self._output_ids = None if outputs is None else tuple(outputs)
         self.sender = make_sender(arena, took, outputs)
         self._quiet_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         """Stands where a daemon's socket would: never readable."""
@@ -163,7 +198,11 @@ class Stage:
             tidy=_nothing_to_tidy,
         )
         self._closed = False
-        self._extensions: Extensions | None = None
+
+    @property
+    def output_ids(self) -> tuple[str, ...] | None:
+        """The outputs that were declared; None: any id may be one."""
+        return self._output_ids
 
     def feed(self, input_id: str, data: Any, metadata: Mapping[str, Any] | None = None) -> None:
         """Give the node a message. Any thread may call this.

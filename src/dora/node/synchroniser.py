@@ -6,7 +6,7 @@ Reads its inputs apart from all others. Elsewhere: which messages belong togethe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,7 +32,7 @@ class Group(dict[str, "InputEvent"]):
     def __init__(self, match: Match[InputEvent]) -> None:
         super().__init__(match.items)
         self.time: Any = match.time
-        """That of the first input's message, as its metadata gives it."""
+        """That of the first input's message; of a datetime, for `nearest`, seconds since 1970."""
         times = [_number(time) for time in match.times.values()]
         self.spread_s: float = max(times) - min(times)
         """How far its messages are apart; 0 where times are no times but keys."""
@@ -52,7 +52,8 @@ class Synchroniser:
         key: str,
         others: Callable[[Event], object] | None,
     ) -> None:
-        names = list(inputs)
+        # A set has no order that stays: which input is the first must not change from run to run.
+        names = sorted(inputs) if isinstance(inputs, Set) else list(inputs)
         self._inputs = services.check_inputs(host, names)
         if len(names) < 2 or len(self._inputs) < len(names):
             raise ValueError(f"`sync` brings two or more inputs together, not {names}")
@@ -71,12 +72,12 @@ class Synchroniser:
     @property
     def late(self) -> dict[str, int]:
         """Messages so far that were older than one before them on their input: not used."""
-        return dict(self._rule.late)
+        return dict(+self._rule.late)
 
     @property
     def unmatched(self) -> dict[str, int]:
         """Messages so far that came to be in no group, by input."""
-        return dict(self._rule.unmatched)
+        return dict(+self._rule.unmatched)
 
     def __iter__(self) -> Iterator[Group]:
         """The groups as they are complete, until there can be no more, or the dataflow stops.
@@ -98,6 +99,11 @@ class Synchroniser:
                 yield from self._take(events)
 
     async def __aiter__(self) -> AsyncIterator[Group]:
+        if self._others is not None:
+            raise ValueError(
+                "`others` is for a plain `for`; under asyncio read other events in a task of its "
+                "own: `async for event in node`"
+            )
         with self._host.stream.select(self._inputs, _any, exclusive=True) as selection:
             while not self._rule.over and (event := await selection.receive()) is not None:
                 events = [event]

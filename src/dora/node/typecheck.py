@@ -53,7 +53,7 @@ _log = logging.getLogger("dora")
 
 def checked(host: Host) -> tuple[Sender, Stream]:
     """The host's sender and stream, behind checks if the environment asks for them."""
-    text = os.environ.get(VARIABLE, "").strip().lower()
+    text = _asked()
     if text in _OFF:
         return host.sender, host.stream
     if text not in _WARN and text != _ERROR:
@@ -69,6 +69,19 @@ def checked(host: Host) -> tuple[Sender, Stream]:
     if types.inputs:
         stream = cast("Stream", _CheckedStream(stream, node, types.inputs))
     return sender, stream
+
+
+def checked_part(host: Host, operator: str, stream: Stream) -> Stream:
+    """The stream of one operator of the host's node, likewise."""
+    types = unpack(host.welcome.types)
+    asked = _asked()
+    if not types.inputs or (asked not in _WARN and asked != _ERROR):
+        return stream
+    return cast("Stream", _CheckedStream(stream, host.welcome.node, types.inputs, f"{operator}/"))
+
+
+def _asked() -> str:
+    return os.environ.get(VARIABLE, "").strip().lower()
 
 
 class _CheckedSender:
@@ -161,12 +174,26 @@ class _CheckedSender:
 
 
 class _CheckedStream:
-    """A `Stream` that looks at the first message of each input; all else goes to the real one."""
+    """A `Stream` that looks at the first message of each input; all else goes to the real one.
 
-    def __init__(self, stream: Stream, node: str, ports: dict[str, PortType]) -> None:
+    Args:
+        stream: The real one.
+        node: The node's id.
+        ports: The types of its inputs.
+        prefix: What the stream leaves out of the ids of its inputs.
+    """
+
+    def __init__(
+        self, stream: Stream, node: str, ports: dict[str, PortType], prefix: str = ""
+    ) -> None:
         self._stream = stream
         self._node = node
-        self._waiting = {name: port for name, port in ports.items() if port.layouts}
+        self._prefix = prefix
+        self._waiting = {
+            name.removeprefix(prefix): port
+            for name, port in ports.items()
+            if port.layouts and name.startswith(prefix)
+        }
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -178,6 +205,13 @@ class _CheckedStream:
     def try_take(self) -> Event | None:
         """The stream's next event if there is one, looked at."""
         return self._seen(self._stream.try_take())
+
+    def drain(self) -> list[Event]:
+        """The stream's events that are there now, looked at."""
+        found = self._stream.drain()
+        for event in found:
+            self._seen(event)
+        return found
 
     def _seen(self, event: Event | None) -> Event | None:
         if self._waiting and event is not None and event["type"] == "INPUT":
@@ -194,7 +228,7 @@ class _CheckedStream:
             _log.warning(
                 "input `%s/%s` expects `%s`, but its first message is `%s`: %s; correct "
                 "`input_types:` of node `%s`, or what the sender sends",
-                *(self._node, event["id"], port.text),
+                *(self._node, self._prefix + event["id"], port.text),
                 *(_shown(event["metadata"].get("type_info", ""), came), why, self._node),
             )
 

@@ -19,7 +19,7 @@ from dora.node.value_files import read_value
 HELP = """\
   Type the id of an input, then its data; or both on one line: `image [1, 2, 3]`.
     [1, 2, 3]  5  true  {"x": 1}      JSON: an Arrow array
-    NUMPY:uint8 [[1, 2], [3, 4]]      a NumPy array of this dtype
+    NUMPY:uint8 [[1, 2], [3, 4]]      a NumPy array of this dtype: for nodes that compute with it
     FILE:photo.jpg  .npy  .arrow      the value in a file: an image is uint8[height, width, 3]
     HEX:00ff                          bytes
     (nothing)                         no value, as from a timer; `tick` alone is a tick
@@ -94,33 +94,37 @@ def parse_line(line: str) -> Typed:
     raise InputFormatError(f"no command `{word}`" + (f"; did you mean `{near}`?" if near else ""))
 
 
-def parse_data(text: str) -> tuple[Any, str | None]:
-    """The value that is typed, and what should be said about it.
+def parse_data(text: str) -> Any:
+    """The value that is typed.
 
     Raises:
-        InputFormatError: a file, bytes or an array that are none.
+        InputFormatError: a file, bytes, an array or JSON that are none.
     """
     text = text.strip()
     if not text:
-        return from_json(NOTHING), None
+        return from_json(NOTHING)
     prefix, colon, rest = text.partition(":")
     rest = rest.strip()
     if colon and prefix == "FILE":
-        return read_value(Path(rest).expanduser()), None
+        return read_value(Path(rest).expanduser())
     if colon and prefix == "HEX":
         try:
-            return bytes.fromhex(rest), None
+            return bytes.fromhex(rest)
         except ValueError as exc:
             raise InputFormatError(f"`{rest}` is not hexadecimal: {exc}") from None
     if colon and prefix == "NUMPY":
         dtype, _, data = rest.partition(" ")
-        return from_json(_json(data, f"NUMPY:{dtype} "), dtype=dtype), None
+        return from_json(_json(data, f"NUMPY:{dtype} "), dtype=dtype)
     try:
         data = msgspec.json.decode(text)
     except msgspec.DecodeError as exc:
-        note = f"(taken as text: {exc})" if text[0] in '[{"' else None
-        return text, note
-    return from_json(data), None
+        if text[0] in '[{"':  # A slip, hardly ever meant as text: the node would get no array.
+            raise InputFormatError(
+                f"`{text}` is no JSON: {exc}; text that begins so needs quotes: "
+                + msgspec.json.encode(text).decode()
+            ) from None
+        return text
+    return from_json(data)
 
 
 def _port(name: str) -> str:

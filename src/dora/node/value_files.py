@@ -40,7 +40,7 @@ def read_value(path: Path, batch_index: int = 0, column: str | None = None) -> A
         return _read_arrow(path, batch_index, column)
     except FileNotFoundError:
         raise InputFormatError(f"there is no file `{path}`") from None
-    except (OSError, ValueError, pa.ArrowException) as exc:
+    except (OSError, ValueError, EOFError, pa.ArrowException) as exc:
         raise InputFormatError(f"`{path}` cannot be read: {exc}") from exc
 
 
@@ -70,7 +70,9 @@ def _read_image(path: Path) -> np.ndarray[Any, Any]:
     if importlib.util.find_spec("cv2") is not None:
         import cv2
 
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        image = None
+        if content:  # else OpenCV asserts
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
         if image is None:
             raise InputFormatError(f"`{path}` is no image that OpenCV can read")
         if image.ndim == 3:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _VARIABLE = "DORA_SPIN_US"
 _DEFAULT_US = 200
 _MOST_US = 1_000_000
+LONGEST_S = 1e6
+"""Of one wait: the kernel counts milliseconds in 31 bits."""
 
 
 def spin_us() -> int:
@@ -53,8 +55,10 @@ class Waiting:
         self._lively = False
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
-        """What `epoll.poll(timeout_s)` gives."""
+        """What `epoll.poll(timeout_s)` gives; it may end too early, after `LONGEST_S`."""
         poll, clock = self._poll, self._clock
+        if timeout_s is not None and timeout_s > LONGEST_S:
+            timeout_s = LONGEST_S
         if timeout_s == 0:
             return poll(0)
         found: list[tuple[int, int]] = []

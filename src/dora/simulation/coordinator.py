@@ -232,9 +232,14 @@ class Coordinator:
         if self._stopped_ns is None:
             if self._until_ns is not None and self.now_ns >= self._until_ns:
                 self._stop("MANUAL")
-            elif self._until_ns is None and not self._arrivals:
+            elif self._until_ns is None and not self._comes_later():
                 self._check_end()
         return None
+
+    def _comes_later(self) -> bool:
+        """Whether an input is still to come, at a time of its own."""
+        last_ns = self._arrivals[-1].time_ns if self._arrivals else None
+        return last_ns is not None and last_ns > self.now_ns
 
     def _check_end(self) -> None:
         """Refuse to go on for ever."""

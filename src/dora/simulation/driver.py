@@ -185,6 +185,7 @@ class Driver:
             paced=[route.output for route in lossless if route.sender == node],
             config=plan.config,
             descriptor=self._plan.descriptor,
+            types=self._plan.types.nodes.get(node, {}),
         )
 
     def _tell(self, node: str, word: wire.CoordinatorWord) -> None:

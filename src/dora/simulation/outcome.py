@@ -116,15 +116,21 @@ def check_ends(nodes: dict[str, NodeRun], leftovers: list[str]) -> None:
     Raises:
         SimulationError: with each failed node's traceback.
     """
-    complaints = [
-        f"node `{node}` {run.failure}:\n{run.stderr.strip() or '(it wrote nothing to stderr)'}"
-        for node, run in nodes.items()
-        if run.failure is not None
-    ]
+    complaints = [_complaint(node, run) for node, run in nodes.items() if run.failure is not None]
     if leftovers:
         complaints.append("processes were left behind, and ended: " + ", ".join(leftovers))
     if complaints:
         raise SimulationError("\n\n".join(complaints))
+
+
+def _complaint(node: str, run: NodeRun) -> str:
+    """How a node failed, and what to do about it."""
+    from dora.daemon.hints import hint
+
+    stderr = run.stderr.strip()
+    advice = hint(node, stderr.splitlines())
+    mend = f"\n  mend: {advice}" if advice else ""
+    return f"node `{node}` {run.failure}:\n{stderr or '(it wrote nothing to stderr)'}{mend}"
 
 
 def _log_entry(line: str) -> dict[str, Any] | None:

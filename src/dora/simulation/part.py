@@ -77,8 +77,8 @@ class Part:
 
     @property
     def listens(self) -> bool:
-        """Whether it waits for events, and for nothing else."""
-        return bool(self.waits) and all(wait.receive for wait in self.waits.values())
+        """Whether it waits for events; other threads of it may sleep meanwhile."""
+        return any(wait.receive for wait in self.waits.values())
 
     def post(self, event: Any) -> None:
         """Hand this out before any input's messages."""

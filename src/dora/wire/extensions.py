@@ -14,6 +14,8 @@ import msgspec
 from dora.wire.messages import ExtensionAnswer, ExtensionAsk
 
 MOST_ENTRIES = 8192
+MOST_NAME_BYTES = 1 << 10
+"""Of a namespace, and of a key."""
 MOST_BYTES = 16 << 20
 """Of one value: it stands in a control message."""
 

@@ -9,7 +9,7 @@ Elsewhere: frames on a stream (`wire.framing`), tickets (`wire.ticket`).
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,10 @@ STACK_SIGNAL = 43
 
 MAX_DESCRIPTORS_PER_FRAME = 250
 """The kernel takes 253 at most in one `sendmsg`."""
+
+
+Action: TypeAlias = Literal["store", "load", "take", "drop", "drain"]
+"""What a node may ask of the dataflow's table of values."""
 
 
 class Register(msgspec.Struct, tag="register", frozen=True):
@@ -64,7 +68,7 @@ class ExtensionAsk(msgspec.Struct, tag="extension", frozen=True):
 
     number: int
     """The answer has the same."""
-    action: Literal["store", "load", "take", "drop", "drain"]
+    action: Action
     namespace: str
     key: str = ""
     value: bytes = b""

@@ -85,6 +85,8 @@ class Begin(msgspec.Struct, tag="begin", frozen=True):
     """Outputs on which a sender may have to wait for room."""
     config: dict[str, Any]
     descriptor: dict[str, Any]
+    types: dict[str, Any] = {}
+    """As in `wire.messages.Welcome`."""
 
 
 class Message(msgspec.Struct, tag="message", frozen=True):
