@@ -89,7 +89,7 @@ class MockNode(Node):
 
     def __init__(
         self,
-        inputs: Iterable[tuple[Any, ...] | dict[str, Any]],
+        inputs: Iterable[tuple[Any, ...] | list[Any] | dict[str, Any]],
         metadata: Mapping[str, Any] | None = None,
         *,
         dataflow_descriptor: dict[str, Any] | None = None,
@@ -196,7 +196,8 @@ def _event(number: int, given: Any, metadata: Mapping[str, Any] | None) -> Event
             raise ValueError(f'inputs[{number}]: an event is a dict with a "type", not {given!r}')
         event: Any = {"kind": "dora", **given}
         return event  # type: ignore[no-any-return]
-    if not isinstance(given, tuple) or len(given) not in (2, 3) or not isinstance(given[0], str):
+    pair = isinstance(given, tuple | list) and len(given) in (2, 3)
+    if not pair or not isinstance(given[0], str):
         raise ValueError(
             f"inputs[{number}]: an input is `(id, data)`, `(id, data, metadata)` or an event dict, "
             f"not {given!r}"

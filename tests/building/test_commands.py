@@ -16,6 +16,12 @@ from dora.building.commands import Runner
 
 DEADLINE_S = 30.0
 ENDLESS = "echo $$; exec sleep infinity"
+HEEDING = """
+import os, signal, sys
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # `nohup` and `&` leave some ignored
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 STUBBORN = "trap '' TERM; echo $$; while :; do sleep 60; done"
 
 
@@ -52,13 +58,15 @@ def test_what_a_build_runs_does_not_outlive_it(number: signal.Signals, tmp_path:
         f"nodes:\n  - {{id: a, path: dynamic, build: \"sh -c '{ENDLESS}'\"}}\n"
     )
     dora = Path(sys.executable).with_name("dora")
-    with subprocess.Popen(
-        [dora, "build", tmp_path / "flow.yml"], stdout=subprocess.PIPE, text=True
-    ) as building:
+    command = [sys.executable, "-c", HEEDING, dora, "build", tmp_path / "flow.yml"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as building:
         assert building.stdout is not None
-        assert "build: sh -c" in building.stdout.readline()
-        pid = int(building.stdout.readline().removeprefix("a: "))
-        building.send_signal(number)
-        assert building.wait(DEADLINE_S) == 130
+        try:
+            assert "build: sh -c" in building.stdout.readline()
+            pid = int(building.stdout.readline().removeprefix("a: "))
+            building.send_signal(number)
+            assert building.wait(DEADLINE_S) == 130
+        finally:
+            building.kill()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

@@ -23,8 +23,8 @@ def failure_of(source: str) -> tuple[str, ...]:
     [
         ("import no_such_module.inner", "`no_such_module` is not in the environment"),
         ("import pyarrow; pyarrow.array([1]).mean()", "send a NumPy array to receive one"),
-        ("import numpy; numpy.ones(2).to_numpy()", "send `pa.array(value.ravel())`"),
-        ("import numpy; numpy.ones(2)[0].as_py()", "send `pa.array(value.ravel())`"),
+        ("import numpy; numpy.ones(2).to_numpy()", "`receive_as: arrow` at its input"),
+        ("import numpy; numpy.ones(2)[0].as_py()", "`receive_as: arrow` at its input"),
         (
             "import numpy; a = numpy.ones(2); a.flags.writeable = False; a[0] = 1",
             '`event["value"].copy()`',

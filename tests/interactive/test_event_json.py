@@ -120,6 +120,9 @@ def test_a_file_that_is_not_what_its_name_says_is_told(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"nonsense")
         with pytest.raises(InputFormatError, match=name):
             value_files.read_value(tmp_path / name)
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(InputFormatError, match=name):
+            value_files.read_value(tmp_path / name)
 
 
 def test_an_image_is_an_array_with_red_first(tmp_path: Path) -> None:
@@ -200,3 +203,12 @@ def test_a_preview_is_a_few_lines_however_large_the_value(value: Any) -> None:
     text = preview_message(message(value, note="z" * 500), width=80)
     assert len(text.splitlines()) <= 10
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_file_of_another_kind_is_told_what_it_was_taken_for(tmp_path: Path) -> None:
+    (tmp_path / "node.py").write_text("import numpy\n" * 20)
+    with pytest.raises(InputFormatError, match=r"taken for an Arrow file; others are `\.npy`"):
+        typed_input.parse_data(f"FILE:{tmp_path / 'node.py'}")
+    (tmp_path / "x.npy").write_text("no array")
+    with pytest.raises(InputFormatError, match=r"x\.npy` cannot be read: "):
+        typed_input.parse_data(f"FILE:{tmp_path / 'x.npy'}")

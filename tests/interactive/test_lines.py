@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from dora.node import interactive_lines
 
 from .nodes import DEADLINE_S, environment, node_file, piped
 
@@ -66,6 +69,8 @@ for event in node:
     [
         ("{", "no JSON"),
         ('{"id": "a", "data": [1, "x"]}', "elements of one type"),
+        (f'{{"id": "a", "data": {"[" * 3000}{"]" * 3000}}}', "no JSON"),
+        ('{"id": "a", "metadata": {"k": {"Map": 5}}}', "metadata `k` cannot be read"),
     ],
 )
 def test_a_line_that_is_no_input_is_told_by_its_number_behind_the_work_before_it(
@@ -171,3 +176,86 @@ def test_in_a_notebook_the_error_names_what_is_made_for_it(tmp_path: Path) -> No
     done = piped(node_file(tmp_path, code), '{"id": "a"}')
     assert done.returncode == 1
     assert "Node.interactive()" in done.stderr.splitlines()[-1]
+
+
+DRAINS = """
+from dora import Node
+node = Node()
+seen = []
+while "STOP" not in seen:
+    found = [event["type"] for event in node.drain()]
+    assert len(found) <= 1, "more was read than asked for"
+    seen += found
+print(seen)
+"""
+
+
+def test_a_node_that_only_drains_is_fed_too(tmp_path: Path) -> None:
+    done = piped(node_file(tmp_path, DRAINS), '{"id": "a"}\n{"id": "b"}\n')
+    assert done.returncode == 0, done.stderr
+    assert "['INPUT', 'INPUT', 'STOP']" in done.stderr
+
+
+def test_a_line_of_many_pieces_is_one_line(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.write(write, b"a\nb")
+    os.write(write, b"c\n\n")
+    found = interactive_lines._lines(read)
+    assert [next(found), next(found), next(found)] == [b"a", b"bc", b""]
+    os.write(write, b"d")
+    os.close(write)
+    assert list(found) == [b"d"]
+    os.close(read)
+
+
+BROKEN = """
+import asyncio
+from dora import Node
+from dora.node import interactive_lines
+
+def broken(given):
+    raise ZeroDivisionError("a mistake of dora's own")
+
+interactive_lines.read_event = broken
+Node().next()
+"""
+
+
+def test_a_mistake_in_what_feeds_the_node_ends_it_instead_of_leaving_it_to_wait(
+    tmp_path: Path,
+) -> None:
+    done = piped(node_file(tmp_path, BROKEN), '{"id": "a"}\n')
+    assert done.returncode == 1
+    assert "Node().next()" in done.stderr
+    assert done.stderr.splitlines()[-1] == "ZeroDivisionError: a mistake of dora's own"
+
+
+HANDLER = """
+import signal
+from dora import Node
+node = Node()
+handled = 0
+
+def handle(*_):
+    global handled
+    handled += 1
+    if handled <= 50:
+        node.send_output("signal", handled)
+
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+sent = 0
+while handled < 60:
+    node.send_output("loop", sent)
+    sent += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+node.send_output("end", sent)
+"""
+
+
+def test_a_signal_handler_may_send_in_the_midst_of_a_send(tmp_path: Path) -> None:
+    done = piped(node_file(tmp_path, HANDLER), '{"id": "a"}\n')
+    assert done.returncode == 0, done.stderr
+    *sent, end = objects(done.stdout)
+    of = {name: [m["data"][0] for m in sent if m["id"] == name] for name in ("signal", "loop")}
+    assert of == {"signal": list(range(1, 51)), "loop": list(range(end["data"][0]))}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,6 @@ from .nodes import DEADLINE_S, ECHO, environment, node_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 ID, DATA = "input id> ", "data> "
 _ESCAPES = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]|\x1b[=>]|\r|\x07")
@@ -58,6 +58,14 @@ class Terminal:
             self.screen += _ESCAPES.sub("", os.read(self._fd, 1 << 16).decode())
         before, _, self.screen = self.screen.partition(text)
         return before
+
+    def sleeps(self) -> None:
+        """Wait until the node's main thread sleeps: only then does a signal surely end its wait."""
+        deadline = time.monotonic() + DEADLINE_S
+        stat = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline, "the node never waits"
+            os.sched_yield()
 
     def ends(self) -> int:
         """Wait for the end of the process; its status."""
@@ -216,6 +224,7 @@ def test_ctrl_c_interrupts_the_node_as_any_program(start: Callable[..., Terminal
     terminal.expect(ID)
     terminal.type("abc")
     terminal.expect("abc")
+    terminal.sleeps()
     terminal.type("\x03")
     terminal.expect("^C\nTraceback")
     terminal.expect("KeyboardInterrupt")

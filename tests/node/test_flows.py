@@ -559,3 +559,34 @@ def test_a_node_that_fails_tells_its_consumers_before_its_outputs_close(flow: Fl
     assert failure["source_node_id"] == "source"
     assert failure["affected_input_ids"] == ["in"]
     assert "status 1" in failure["error"] or "code 1" in failure["error"]
+
+
+def test_a_node_written_for_arrow_gets_numpy_arrays_as_arrow(flow: Flow) -> None:
+    flow.node(
+        "camera",
+        """
+        import numpy as np
+        from dora import Node
+        node = Node()
+        for size in (2, 40):
+            image = np.arange(size * size, dtype=np.uint8).reshape(size, size)
+            node.send_output("image", image, {"width": size})
+        """,
+        outputs=["image"],
+    )
+    flow.node(
+        "plot",
+        """
+        from dora import Node
+        for event in Node():
+            if event["type"] == "INPUT":
+                width = event["metadata"]["width"]
+                image = event["value"].to_numpy().reshape(-1, width)
+                say([event["metadata"]["type_info"], image.shape, int(image[-1, -1])])
+        """,
+        inputs={"image": {"source": "camera/image", "receive_as": "arrow"}},
+    )
+    assert flow.run().said("plot") == [
+        ["uint8[2, 2]", [2, 2], 3],
+        ["uint8[40, 40]", [40, 40], (40 * 40 - 1) % 256],
+    ]

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from dora.errors import OutputError, PayloadTypeError
+from dora.errors import NodeClosedError, OutputError, PayloadTypeError
 from dora.node.core import Core
 from dora.node.stage import Stage
 
@@ -98,3 +98,46 @@ def test_a_closed_output_takes_nothing_more(played: Played) -> None:
     with pytest.raises(OutputError):
         only.node.close_outputs("c")
     only.node.close()
+
+
+def test_where_any_output_is_taken_one_can_be_closed_twice_and_takes_nothing_more(
+    played: Played, caplog: pytest.LogCaptureFixture
+) -> None:
+    played.node.send_output("out", 1)
+    played.node.close_outputs("out")
+    played.node.close_outputs("out", "other")
+    played.node.send_output("out", 2)
+    assert len(played.sent) == 1
+    assert "this node has closed it" in caplog.text
+
+
+@pytest.mark.parametrize("output", ["no such/ id", "", 5])
+def test_what_cannot_name_an_output_in_a_dataflow_cannot_here(played: Played, output: Any) -> None:
+    with pytest.raises(OutputError, match="cannot be the name of an output"):
+        played.node.send_output(output, 1)
+    assert played.sent == []
+
+
+def test_a_message_sent_while_another_is_handed_over_comes_right_behind_it(
+    played: Played,
+) -> None:
+    """As from a signal handler, which runs in the midst of a send of the same thread."""
+
+    def took(event: InputEvent) -> None:
+        if event["id"] == "first":
+            played.node.send_output("second", 2)
+        played.sent.append(event)
+
+    stage = Stage("actor", took)
+    played.node = Core(stage)
+    played.node.send_output("first", 1)
+    played.node.send_output("third", 3)
+    assert [event["id"] for event in played.sent] == ["first", "second", "third"]
+
+
+def test_what_a_thread_sends_on_a_stage_that_was_closed_meanwhile_is_refused(
+    played: Played,
+) -> None:
+    played.stage.close()
+    with pytest.raises(NodeClosedError):
+        played.node.send_output("out", 1)

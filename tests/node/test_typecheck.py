@@ -344,3 +344,13 @@ def test_a_dataflow_tells_its_nodes_their_types(flow: Flow) -> None:
     (told,) = ran.said("source")
     assert told.startswith("output `source/x` is declared `std/media/v1/Image[uint8, (H, W, 3)]`")
     assert "expects" not in ran.text
+
+
+def test_a_receiver_that_drains_is_told_as_well(
+    wire: Rigs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(VARIABLE, "warn")
+    rig = wire({"a": 10}, types=NodeTypes(inputs={"a": port("Float32")}))
+    rig.send("a", "text")
+    assert len(rig.node.drain()) == 1
+    assert "input `n/a` expects `std/core/v1/Float32`" in caplog.text

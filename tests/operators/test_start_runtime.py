@@ -12,6 +12,7 @@ from dora.daemon.server import run_dataflow
 from dora.descriptor.planner import load_plan
 from dora.errors import NodeInitError, ProtocolError
 from dora.node.operators import start_runtime
+from dora.node.scripted import read_script
 from dora.wire import messages
 from dora.wire.runtime import VARIABLE
 
@@ -218,3 +219,23 @@ def test_a_configuration_of_another_make_is_told_as_such(
     monkeypatch.setenv(VARIABLE, text)
     with pytest.raises(ProtocolError, match=VARIABLE):
         start_runtime()
+
+
+def test_what_operators_receive_is_recorded_for_each_of_them(
+    run: Callable[..., tuple[Outcome, Shown]], tmp_path: Path
+) -> None:
+    outcome, _ = run(FLOW.replace("nodes:", "env: {DORA_WRITE_EVENTS_TO: seen}\nnodes:", 1))
+    assert outcome.ok
+    for operator, factor in (("a", 1), ("b", 2)):
+        script = read_script(tmp_path / "seen" / f"inputs-runtime.{operator}.json")
+        assert script.whole
+        assert script.node == f"runtime.{operator}"
+        events: list[Any] = [event for _, event in script.events]
+        assert [(event["type"], event["id"]) for event in events] == [
+            *[("INPUT", "number")] * 5,
+            ("INPUT_CLOSED", "number"),
+            ("STOP", "ALL_INPUTS_CLOSED"),
+        ]
+        assert [event["value"].to_pylist() for event in events[:5]] == [
+            [factor * number] for number in range(5)
+        ]

@@ -10,6 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -368,3 +369,34 @@ def test_nodes_that_can_go_on_do_so_in_turn() -> None:
         order.append(told.node)
         coordinator.hear(told.node, wire.Ask(number, True, None))
     assert order == ["a", "b", *"ababab"]
+
+
+def test_a_node_whose_other_thread_sleeps_is_given_untimed_inputs_and_stopped() -> None:
+    coordinator = alone(*(Arrival("player", "out", parcel(n)) for n in range(2)))
+    coordinator.hear("a", wire.Ask(0, False, S))
+    kinds = []
+    for number in range(1, 5):
+        word = answer(coordinator, number)
+        kinds.append(word.event["type"] if isinstance(word, wire.Said) else type(word).__name__)
+    assert kinds == ["Message", "Message", "INPUT_CLOSED", "STOP"]
+    assert coordinator.now_ns == 0
+
+
+@pytest.mark.parametrize("time_ns", [None, 0])
+def test_a_node_that_only_sleeps_and_takes_no_input_is_refused_after_a_while(
+    time_ns: int | None,
+) -> None:
+    plan = make_plan([("player", "a", 1)], {})
+    lossless = msgspec.structs.replace(plan.routes[0], backpressure=True)
+    arrivals = [Arrival("player", "out", parcel(n), time_ns) for n in range(3)]
+    coordinator = Coordinator(msgspec.structs.replace(plan, routes=(lossless,)), {"a"}, arrivals)
+    coordinator.hear("a", wire.Join("a"))
+    assert coordinator.step() == Begin("a")
+
+    def sleep() -> None:
+        for number in range(100):
+            coordinator.hear("a", wire.Ask(number, False, S))
+            coordinator.step()
+
+    with pytest.raises(SimulationError, match=r"`a`.*until="):
+        sleep()

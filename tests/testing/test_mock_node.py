@@ -168,6 +168,13 @@ def test_facts_are_those_given_and_empty_otherwise() -> None:
     assert (node.is_restart(), node.restart_count()) == (True, 2)
 
 
+def test_a_pair_may_be_a_list_as_in_dora_rs() -> None:
+    event = MockNode([["a", pa.array([1])]]).next()
+    assert event is not None
+    assert event["type"] == "INPUT"
+    assert (event["id"], event["value"].to_pylist()) == ("a", [1])
+
+
 @pytest.mark.parametrize("wrong", ["image", ("image",), (1, 2), {"id": "image"}, 5])
 def test_a_wrong_input_is_named(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"inputs\[1\]"):

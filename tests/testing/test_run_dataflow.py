@@ -262,3 +262,29 @@ nodes:
         "answer 1.0",
         "3",
     ]
+
+
+def test_types_are_checked_as_in_a_dataflow(flow: Any, run_dataflow: Any) -> None:
+    typed = FLOW.replace(
+        "    outputs: [image]\n",
+        '    outputs: [image]\n    output_types: {image: "Array[float32, (2, 2)]"}\n',
+    )
+    with pytest.raises(SimulationError, match=r"camera/image.*its dtype is uint8, not float32"):
+        run_dataflow(flow(typed), until=0.3, env={"DORA_RUNTIME_TYPE_CHECK": "error"})
+
+
+def test_receive_as_arrow_holds_in_virtual_time_too(
+    run_dataflow: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "flow.yml").write_text(
+        "nodes:\n  - {id: camera, path: dynamic, outputs: [image]}\n"
+        "  - {id: plot, path: plot.py, outputs: [sum], "
+        "inputs: {image: {source: camera/image, receive_as: arrow}}}\n"
+    )
+    (tmp_path / "plot.py").write_text(
+        "from dora import Node\nnode = Node()\nfor event in node:\n"
+        "    if event['type'] == 'INPUT':\n"
+        "        node.send_output('sum', sum(event['value'].to_pylist()))\n"
+    )
+    run = run_dataflow(tmp_path / "flow.yml", [("camera/image", np.ones((3, 4), np.uint8))])
+    assert run.nodes["plot"].outputs["sum"][0].to_pylist() == [12]

@@ -397,3 +397,37 @@ def test_nothing_stays_open(node_file: Any, run_node: Any) -> None:
     with pytest.raises(SimulationError):
         run_node(node_file("Node()\n1/0"))
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_functions_of_time_that_were_imported_first_follow_virtual_time_too(
+    node_file: Any, run_node: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "driver.py").write_text("from time import sleep as pause\n")
+    code = """
+node = Node()
+sleep(2)
+driver.pause(1)
+print(monotonic() - 1000, now().timestamp() - 1577836800)
+"""
+    file = node_file(code)
+    file.write_text(
+        "import driver\nfrom time import monotonic, sleep\n"
+        f"{file.read_text()}now = node.timestamp\n".replace("now()", "node.timestamp()")
+    )
+    assert lines(run_node(file)) == ["3.0 3.0"]
+
+
+def test_a_forked_child_has_a_clock_that_goes_by_itself(node_file: Any, run_node: Any) -> None:
+    code = """
+import os, time
+node = Node()
+time.sleep(5)
+if not (child := os.fork()):
+    begin, real = time.monotonic(), time.perf_counter()
+    while time.monotonic() - begin < 0.05:
+        time.sleep(0.01)
+    passed = time.perf_counter() - real
+    os._exit(0 if begin >= 1005 and 0.05 <= passed else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), time.monotonic())
+"""
+    assert lines(run_node(node_file(code), hang_s=10.0)) == ["0 1005.0"]

@@ -40,6 +40,7 @@ class Edge(msgspec.Struct, frozen=True):
     backpressure: bool
     feed: Feed = "node"
     input_timeout_s: float | None = None
+    as_arrow: bool = False
     logs: LogsRef | None = None
     """Which lines of the dataflow, when `feed` is "dataflow"."""
 
@@ -80,6 +81,7 @@ def edges_of(plan: Plan) -> tuple[Edge, ...]:
                 backpressure=lossless,
                 feed=feed,
                 input_timeout_s=route.input_timeout_s,
+                as_arrow=route.as_arrow,
             )
         )
     for log_route in plan.log_routes:

@@ -29,8 +29,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"^AttributeError: 'numpy\.\w+' object has no attribute '(to_numpy|to_pylist|as_py|type)'",
-        "the value is a NumPy array, as it was sent: leave the conversion out, or, for nodes that "
-        "expect Arrow, send `pa.array(value.ravel())`",
+        "the value is a NumPy array, as it was sent: leave the conversion out, or, for a node that "
+        "expects Arrow, write `receive_as: arrow` at its input",
     ),
     (
         r"(?:destination|array) is read-only|marked as readonly",

@@ -168,7 +168,9 @@ class Wiring:
             arenas=[arena.wire for arena in arenas],
             outputs=outputs,
             inputs=[
-                InputWire(e.input, e.number, _sender(e), e.backpressure, e.input_timeout_s)
+                InputWire(
+                    e.input, e.number, _sender(e), e.backpressure, e.input_timeout_s, e.as_arrow
+                )
                 for e in reads
             ],
             timers=[TimerWire(timer.input, timer.interval_ns) for timer in node.timers],

@@ -48,6 +48,10 @@ class InputEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_
         QueuePolicy | None,
         _says("When the queue is full: drop the oldest message, or make the sender wait"),
     ] = None
+    receive_as: Annotated[
+        Literal["arrow"] | None,
+        _says("NumPy arrays arrive as flat Arrow arrays, for nodes written for dora-rs"),
+    ] = None
     input_timeout: Annotated[
         Seconds | None, _says("Close the input after so many seconds without a message")
     ] = None

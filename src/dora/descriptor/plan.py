@@ -31,6 +31,8 @@ class Route(msgspec.Struct, frozen=True):
     queue_size: int = DEFAULT_QUEUE_SIZE
     backpressure: bool = False
     input_timeout_s: float | None = None
+    as_arrow: bool = False
+    """NumPy arrays arrive as flat Arrow arrays."""
 
 
 class LogRoute(msgspec.Struct, frozen=True):

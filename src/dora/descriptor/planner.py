@@ -195,7 +195,7 @@ def _config(node: NodeEntry, wiring: Wiring) -> dict[str, Any]:
             inputs[port] = _canonical(node, port, value, wiring)
             continue
         long: dict[str, Any] = {"source": _canonical(node, port, value.source, wiring)}
-        for key in ("queue_size", "input_timeout", "queue_policy"):
+        for key in ("queue_size", "input_timeout", "queue_policy", "receive_as"):
             if (given := getattr(value, key)) is not None:
                 long[key] = given
         inputs[port] = long

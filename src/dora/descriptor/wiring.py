@@ -332,5 +332,6 @@ def _add(node: NodeEntry, port: str, source: Source, entry: InputEntry, wiring: 
                     queue_size=size,
                     backpressure=lossless,
                     input_timeout_s=entry.input_timeout,
+                    as_arrow=entry.receive_as == "arrow",
                 )
             )

@@ -266,7 +266,6 @@ class EventStream:
         """End the stream; a thread that waits is handed None."""
         self._ended = True
         self.wake_up()
-        self._ring()
         with self._lock:
             if self._closed:
                 return
@@ -281,6 +280,7 @@ class EventStream:
                 timer.close()
             with self._waking:
                 os.close(self._wake.fd)
+        self._ring()  # not before: who looked meanwhile did not get the lock
 
     def _ring(self, but: Selection | None = None) -> None:
         """Have those who read apart look again: something changed, or the stream is free."""

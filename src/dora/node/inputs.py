@@ -17,7 +17,7 @@ from dora.node import events
 from dora.wire import metadata as wire_metadata
 from dora.wire.board import LATENCY_BUCKETS
 from dora.wire.ticket import CLOSE, HEAD, HEAD_BYTES, INLINE, SPILLED, spill_start
-from dora.wire.values import reader_of
+from dora.wire.values import as_arrow, reader_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +58,7 @@ class InputPort:
         counters: The input's words of the board.
         alarm: The clock of its `input_timeout`, if it has one.
         drops_late: Messages that are past their `deadline` are counted and not handed out.
+        as_arrow: NumPy arrays are handed out as flat Arrow arrays.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class InputPort:
         alarm: Alarm | None = None,
         *,
         drops_late: bool = False,
+        as_arrow: bool = False,
     ) -> None:
         self.id = input_id
         self.served = 0
@@ -78,6 +80,7 @@ class InputPort:
         self.watermark: int | float | None = None
         """The greatest that a message brought."""
         self._drops_late = drops_late
+        self._as_arrow = as_arrow
         self.fd = edge.fd
         self._edge = edge
         self._find_arena = find_arena
@@ -118,7 +121,7 @@ class InputPort:
             buffer = self._in_slot(head) if size else b""
         try:
             read, type_info = reader_of(header)
-            value = read(buffer)
+            value = as_arrow(read(buffer)) if self._as_arrow else read(buffer)
         except Exception as exc:
             return events.error(
                 f"input `{self.id}` got a value that this process cannot read: "

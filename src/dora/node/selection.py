@@ -161,6 +161,7 @@ class Selection:
                 if not self._closed:
                     self._epoll.unregister(source.fd)
                     os.eventfd_write(self._bell, 1)
+            self.note_end(stops=False)  # here: another thread may have the stream from now on
 
     def note_end(self, stops: bool) -> None:
         """Note whether more can come."""

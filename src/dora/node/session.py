@@ -199,6 +199,7 @@ class Session:
                     self.words[start:end],
                     alarm,
                     drops_late=late is not None and (not late or wire.id in late),
+                    as_arrow=wire.as_arrow,
                 )
             )
         return ports

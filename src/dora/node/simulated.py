@@ -23,7 +23,7 @@ from dora.transport import endpoint
 from dora.transport.sender import materialise
 from dora.wire import metadata as wire_metadata
 from dora.wire import simulation as wire
-from dora.wire.values import null_value
+from dora.wire.values import as_arrow, null_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +49,8 @@ class SimulatedStream(EventStream):
         self._watched = {super().fileno()}
         """Descriptors that are readable when an event may be there."""
         self._idle_polls = 0
+        self.as_arrow: frozenset[str] = frozenset()
+        """Inputs on which NumPy arrays are handed out as Arrow arrays."""
 
     def fileno(self) -> int:
         """The descriptor to watch; the loop that will is taken over."""
@@ -101,6 +103,8 @@ class SimulatedStream(EventStream):
     def keep(self, answer: wire.Answer) -> None:
         """Put in what the coordinator handed out. Any thread may call this."""
         event = _event_of(answer)
+        if event is not None and event["type"] == "INPUT" and event["id"] in self.as_arrow:
+            event["value"] = as_arrow(event["value"])
         if event is not None:
             self.post(event)
 
@@ -193,6 +197,7 @@ class SimulatedHost(Stage):
         )
         self._line = line
         self.stream.line = self.sender.line = line
+        self.stream.as_arrow = _read_as_arrow(begin.config)
         self.sender.stream = self.stream
         self.sender.paced = frozenset(begin.paced)
         self.stream.adopt_loop()
@@ -233,6 +238,14 @@ def join(text: str) -> SimulatedHost:
 
     clock.pause = pause
     return hosts[0]
+
+
+def _read_as_arrow(config: dict[str, Any]) -> frozenset[str]:
+    """The inputs of a node with `receive_as: arrow`."""
+    inputs = config["inputs"].items()
+    return frozenset(
+        name for name, entry in inputs if isinstance(entry, dict) and "receive_as" in entry
+    )
 
 
 def _event_of(answer: wire.Answer) -> Event | None:

@@ -102,10 +102,6 @@ class StreamWriter:
 class Place(NamedTuple):
     """Where a chunk stands."""
 
-    begins: bool
-    """It is the first that was received of its segment."""
-    cut_off: bool
-    """The segment before it ended without its last chunk."""
     missing: int
     """Chunks of this segment that should have come before it, and did not."""
     repeated: bool
@@ -119,22 +115,14 @@ class Placing:
         self._at: tuple[str, int] | None = None
         self._next = 0
 
-    @property
-    def open(self) -> bool:
-        """Whether a segment waits for its last chunk."""
-        return self._at is not None
-
-    def place(self, session_id: str, segment_id: int, seq: int, *, fin: bool) -> Place:
+    def place(self, session_id: str, segment_id: int, seq: int) -> Place:
         """Take the next chunk's numbers in."""
         here = (session_id, segment_id)
-        begins = here != self._at
-        cut_off = begins and self._at is not None
-        expected = 0 if begins else self._next
+        expected = self._next if here == self._at else 0
         repeated = seq < expected
         if not repeated:
-            self._next = seq + 1
-        self._at = None if fin else here
-        return Place(begins, cut_off, max(0, seq - expected), repeated)
+            self._at, self._next = here, seq + 1
+        return Place(max(0, seq - expected), repeated)
 
 
 class Chunk(NamedTuple):
@@ -221,7 +209,7 @@ class StreamReader:
                     "`node.stream_writer`"
                 )
             fin, flush = metadata.get("fin") is True, metadata.get("flush") is True
-            place = self._placing.place(session_id, segment_id, seq, fin=fin)
+            place = self._placing.place(session_id, segment_id, seq)
             if place.repeated:
                 continue
             self.missing += place.missing

@@ -41,7 +41,9 @@ def read_value(path: Path, batch_index: int = 0, column: str | None = None) -> A
     except FileNotFoundError:
         raise InputFormatError(f"there is no file `{path}`") from None
     except (OSError, ValueError, EOFError, pa.ArrowException) as exc:
-        raise InputFormatError(f"`{path}` cannot be read: {exc}") from exc
+        known = suffix in {".npy", ".arrow"} or suffix in IMAGES
+        kinds = "" if known else " (taken for an Arrow file; others are `.npy`, `.png`, `.jpg`)"
+        raise InputFormatError(f"`{path}` cannot be read{kinds}: {exc}") from exc
 
 
 def _read_arrow(path: Path, batch_index: int, column: str | None) -> pa.Array:

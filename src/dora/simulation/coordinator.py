@@ -237,9 +237,9 @@ class Coordinator:
         return None
 
     def _comes_later(self) -> bool:
-        """Whether an input is still to come, at a time of its own."""
+        """Whether an input is to come at a time of its own, now or later."""
         last_ns = self._arrivals[-1].time_ns if self._arrivals else None
-        return last_ns is not None and last_ns > self.now_ns
+        return last_ns is not None and last_ns >= self.now_ns
 
     def _check_end(self) -> None:
         """Refuse to go on for ever."""

@@ -107,6 +107,31 @@ def _dtype(np: Any, described: Any) -> Any:
     return np.dtype({**described, "formats": [_dtype(np, f) for f in described["formats"]]})
 
 
+def as_arrow(value: Any) -> pa.Array:
+    """A NumPy array as the flat Arrow array that dora-rs's programs expect; Arrow as it is.
+
+    Numbers are not copied. A structured array becomes a struct array.
+
+    Raises:
+        ValueError: Arrow has no type for its dtype (complex numbers).
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    if not isinstance(value, np.ndarray):
+        return value
+    flat = value.reshape(-1)
+    if flat.dtype.names:
+        fields = [as_arrow(np.ascontiguousarray(flat[name])) for name in flat.dtype.names]
+        return pa.StructArray.from_arrays(fields, names=list(flat.dtype.names))
+    if not flat.dtype.isnative:
+        flat = flat.astype(flat.dtype.newbyteorder("="))
+    try:
+        return pa.array(flat)
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as exc:
+        raise ValueError(f"Arrow has no type for NumPy's `{flat.dtype}`") from exc
+
+
 @functools.cache
 def null_value() -> pa.Array:
     """The value of a timer's tick: an Arrow null array without elements."""
