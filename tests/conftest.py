@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import tempfile
 import time
 import uuid
 from multiprocessing import forkserver, resource_tracker
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 MARK = "DORA_TEST_MARK"
 """Names the test that a process was started by."""
 
-PLACES = (("/dev/shm", "*"), ("/tmp", "dora*"))
+PLACES = (("/dev/shm", "*"), ("/tmp", "dora-[0-9]*"))
 """Where no test may leave a file."""
 
 DYING_S = 3.0
@@ -31,10 +32,15 @@ DYING_S = 3.0
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fails a test that leaves processes, shared memory or files of dora behind."""
+def _nothing_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Fails a test that leaves processes, shared memory or temporary files behind."""
     mark = uuid.uuid4().hex
     monkeypatch.setenv(MARK, mark)
+    temporary = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     before, files = _processes(), _files()
     yield
     deadline = time.monotonic() + DYING_S
@@ -43,7 +49,8 @@ def _nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left, f"processes left behind: {left}"
-    assert not (new := _files() - files), f"files left behind: {sorted(map(str, new))}"
+    new = (_files() - files) | set(temporary.iterdir())
+    assert not new, f"files left behind: {sorted(map(str, new))}"
 
 
 def _processes() -> set[int]:

@@ -20,7 +20,11 @@ CULPRITS = {
         "processes left behind",
     ),
     "a file": (
-        'open("tmp/dora-left", "w").close()',
+        'open("tmp/dora-1000", "w").close()',
+        "files left behind",
+    ),
+    "a temporary file": (
+        'subprocess.run(["mktemp"])',
         "files left behind",
     ),
     "shared memory": (
@@ -43,7 +47,17 @@ def test_a_test_that_leaves_something_behind_fails(culprit: str, tmp_path: Path)
         "def test_innocent():\n    pass\n"
     )
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--basetemp",
+            tmp_path / "of pytest",
+            tmp_path / "test_culprit.py",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,

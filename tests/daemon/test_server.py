@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
+from dora.client import Client
 from dora.daemon.launch import launch
 from dora.daemon.server import Server, run_dataflow
 from dora.daemon.supervisor import Graces
 from dora.descriptor.plan import LogRoute, LogSettings, Route
+from dora.errors import DoraError
 from dora.ids import LogsRef
 from dora.transport import endpoint
 from dora.wire import messages
@@ -73,6 +76,7 @@ def run(plan: Plan, *, graces: Graces = QUICK, **reactions: str) -> tuple[Outcom
         seen.reaction = react
         return await asyncio.wait_for(server.run(), DEADLINE_S)
 
+    gc.collect()  # else what earlier tests left might go while this one runs
     before = set(os.listdir("/proc/self/fd"))
     outcome = asyncio.run(serve())
     assert set(os.listdir("/proc/self/fd")) == before, "descriptors left open"
@@ -168,6 +172,25 @@ def test_asked_to_stop_again_it_hurries(tmp_path: Path) -> None:
     outcome, seen = run(plan, stop_at="ready", graces=Graces(1000.0, 0.3, 0.3))
     assert "Ctrl-C again" in seen.notices()
     assert outcome.ok
+
+
+def test_a_visitor_is_told_when_the_dataflow_ends(tmp_path: Path) -> None:
+    plan = pair(tmp_path, ("join", "say:ready", "await", "exit:0"), ("join", "await"))
+
+    async def serve() -> str:
+        seen, launched = Seen(), launch(plan)
+        server = Server(launched, seen, QUICK)
+        ended = asyncio.ensure_future(server.run())
+        address = endpoint.address_of(launched.dataflow_id)
+        visitor = await asyncio.to_thread(Client, address)
+        with visitor:
+            server.ask_stop("Ctrl-C")
+            await asyncio.wait_for(ended, DEADLINE_S)
+            with pytest.raises(DoraError) as told:
+                await asyncio.to_thread(visitor.stack, "camera")
+        return str(told.value)
+
+    assert asyncio.run(serve()) == "the dataflow ended"
 
 
 def test_a_second_client_for_a_node_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:

@@ -191,9 +191,13 @@ def test_stop_is_a_message_first_then_sigterm_then_sigkill() -> None:
     assert without_notices(supervisor.handle(StopAsked("Ctrl-C"))) == [
         Tell("camera", Stop("MANUAL")),
         Tell("plot", Stop("MANUAL")),
+        StartTimer(TimerName.STOP_REMINDER, 2.0),
         StartTimer(TimerName.TERM, 3.0),
     ]
     supervisor.handle(exited("camera"))
+    assert supervisor.handle(TimerFired(TimerName.STOP_REMINDER)) == [
+        Notice("info", "waiting for `plot` to end; another Ctrl-C ends them at once")
+    ]
     assert without_notices(supervisor.handle(TimerFired(TimerName.TERM))) == [
         SignalNode("plot", signal.SIGTERM),
         StartTimer(TimerName.KILL, 2.0),

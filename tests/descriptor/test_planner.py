@@ -51,6 +51,20 @@ def test_a_node_with_a_path_alone_gets_every_default(tmp_path: Path) -> None:
     assert node.config == {"inputs": {}, "outputs": []}
 
 
+@pytest.mark.parametrize("written", ["camera.py", "./camera.py"])
+@pytest.mark.parametrize("name", ["flow.yml", "flow.yaml"])
+def test_either_ending_of_a_dataflow_and_either_form_of_a_path_will_do(
+    tmp_path: Path, name: str, written: str
+) -> None:
+    (tmp_path / "camera.py").touch()
+    (tmp_path / name).write_text(f"nodes: [{{id: n, path: {written}}}]")
+    plan = load_plan(tmp_path / name, environ={"PATH": "/usr/bin:/bin"})
+    assert plan.name == "flow"
+    command = plan.node("n").command
+    assert command is not None
+    assert command.argv == (sys.executable, "-u", str(tmp_path / "camera.py"))
+
+
 def test_a_plan_is_named_after_its_file_and_carries_the_file_as_plain_values(
     tmp_path: Path,
 ) -> None:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dora.errors import InputFormatError
 from dora.node import events, typed_input, value_files
 from dora.node.event_json import read_event, write_event, write_message
+from dora.node.json_values import to_line
 from dora.node.previews import preview_message
 from dora.node.stage import input_event
 from dora.wire.payload import encode
@@ -212,3 +215,39 @@ def test_a_file_of_another_kind_is_told_what_it_was_taken_for(tmp_path: Path) ->
     (tmp_path / "x.npy").write_text("no array")
     with pytest.raises(InputFormatError, match=r"x\.npy` cannot be read: "):
         typed_input.parse_data(f"FILE:{tmp_path / 'x.npy'}")
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", "b", "Int64", "Utf8", "NaN", "PT1S", "00ff", "uint8", "<M8[s]", "U3"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["x", "Map", "List", "Float", "Struct", "Dictionary", "name"]),
+            inner,
+            max_size=2,
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["data", "data_type", "dtype", "shape", "metadata", "more_metadata"]), JSON
+    )
+)
+def test_whatever_a_line_holds_it_is_an_event_that_can_be_written_or_it_is_told(
+    given_json: dict[str, Any],
+) -> None:
+    try:
+        event: Any = read_event({"id": "a", **given_json})
+    except InputFormatError:
+        return
+    to_line(write_event(event))
+    to_line(write_message(event))
+    assert preview_message(event)

@@ -135,6 +135,8 @@ def test_the_type_of_bare_data_is_inferred(data: Any, expected: pa.Array) -> Non
 def test_absent_data_is_a_null_array_of_nothing() -> None:
     assert from_json().equals(pa.nulls(0))
     assert from_json(data_type="Int8").equals(pa.array([], pa.int8()))
+    of_times = from_json(data_type={"Dictionary": ["Int8", {"Time32": "Second"}]})
+    assert (len(of_times), of_times.type) == (0, pa.dictionary(pa.int8(), pa.time32("s")))
 
 
 dtypes = st.one_of(

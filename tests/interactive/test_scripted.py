@@ -91,6 +91,16 @@ def test_events_come_in_the_order_and_at_the_times_of_the_file(play: Any) -> Non
     assert node.next() is None
 
 
+def test_a_node_that_names_itself_plays_the_file_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DORA_NODE_CONFIG", raising=False)
+    monkeypatch.setenv("DORA_TEST_WITH_INPUTS", str(write_script(tmp_path, EVENTS[1:2])))
+    with Node("viewer") as node:
+        assert node.id == "camera"
+        assert [event["type"] for event in node] == ["INPUT"]
+
+
 def test_what_comes_behind_stop_is_not_handed_out(play: Any) -> None:
     node = play([{"time_offset_secs": 0, "type": "Stop"}, EVENTS[0]])
     assert [event["id"] for event in node] == ["MANUAL"]

@@ -25,6 +25,7 @@ from dora.node import logs
 from dora.node.node import Node
 from dora.node.operators import Runner
 from dora.node.samples import SampleHandler
+from dora.testing import MockNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,6 +187,7 @@ def test_node_waits_until_every_node_of_the_dataflow_is_there(flow: Flow) -> Non
             if {name!r} == "late":
                 while not pathlib.Path("waiting").exists():
                     os.sched_yield()
+                import pyarrow  # takes far longer than joining: the other would be through
                 pathlib.Path("here").touch()
             else:
                 pathlib.Path("waiting").touch()
@@ -220,6 +222,17 @@ def test_the_time_of_a_node_is_a_datetime_in_utc(wire: Rigs) -> None:
     before, now, after = datetime.now(UTC), node.timestamp(), datetime.now(UTC)
     assert before <= now <= after
     assert now.tzinfo is UTC
+
+
+def test_a_value_that_is_dropped_is_gone_and_its_key_is_told() -> None:
+    with MockNode([]) as node:
+        node.extension_store("ns", "k", b"1")
+        assert node.extension_load("ns", "k") == b"1"
+        node.extension_drop("ns", "k")
+        node.extension_drop("ns", "k")  # gone already: no error
+        assert node.extension_load("ns", "k") is None
+        assert node.drain_dropped_extension_keys("ns") == ["k"]
+        assert node.drain_dropped_extension_keys("ns") == []
 
 
 # ---- messages ----

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dora.errors import ExtensionError, NodeClosedError
-from dora.wire.extensions import MOST_BYTES
+from dora.wire.extensions import MOST_BYTES, MOST_NAME_BYTES
+
+from .test_services import meanwhile
 
 if TYPE_CHECKING:
     from .flows import Flow
@@ -79,12 +81,40 @@ def test_threads_ask_at_once_while_another_receives(flow: Flow) -> None:
     assert sorted(ran.said("n")) == ["a", "b", "c"]
 
 
+def test_values_of_the_largest_size_go_whole_also_from_several_threads(flow: Flow) -> None:
+    node = f"""
+        import threading
+        from dora import Node
+        node = Node()
+        node.extension_store("ns", "largest", bytes({MOST_BYTES}))
+        assert len(node.extension_load("ns", "largest")) == {MOST_BYTES}
+
+        def work(name):
+            for number in range(5):
+                node.extension_store("ns", str(name), bytes([name]) * 700_000)
+                assert node.extension_load("ns", str(name)) == bytes([name]) * 700_000
+            say(name)
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    """
+    ran = flow.node("n", node, {"tick": "dora/timer/secs/1"}).run()
+    assert sorted(ran.said("n")) == [0, 1, 2, 3]
+
+
 def test_what_is_not_bytes_or_too_large_is_an_error(wire: Rigs) -> None:
     rig = wire({"a": 10})
     with pytest.raises(TypeError, match=r"`ns/k` is str, not bytes"):
         rig.node.extension_store("ns", "k", "text")  # type: ignore[arg-type]
     with pytest.raises(ExtensionError, match="send large data as messages"):
         rig.node.extension_store("ns", "k", bytes(MOST_BYTES + 1))
+    with pytest.raises(ExtensionError, match="belongs into the value"):
+        rig.node.extension_load("ns", "k" * (MOST_NAME_BYTES + 1))
+    with pytest.raises(TypeError, match="a key of extension values is text, not int"):
+        rig.node.extension_load("ns", 1)  # type: ignore[arg-type]
 
 
 def test_a_daemon_that_is_gone_ends_the_wait(wire: Rigs) -> None:
@@ -95,3 +125,16 @@ def test_a_daemon_that_is_gone_ends_the_wait(wire: Rigs) -> None:
     with pytest.raises(NodeClosedError, match="the daemon"):
         rig.node.extension_load("ns", "k")
     closer.join()
+
+
+def test_a_node_that_is_closed_ends_the_wait_of_its_other_threads(wire: Rigs) -> None:
+    rig = wire({"a": 10})
+
+    def load() -> None:
+        with pytest.raises(NodeClosedError, match="was closed"):
+            rig.node.extension_load("ns", "k")
+
+    with meanwhile(load):
+        rig.daemon.setblocking(True)
+        rig.daemon.recv(1)
+        rig.node.close()

@@ -54,6 +54,7 @@ def test_debug_is_shown_when_asked_for_before_and_after_node(flow: Flow, when: s
     ran = speak(flow, **{when: "logging.basicConfig(level=logging.DEBUG)"})
     assert ran.text.count("a debug line 1") == 1
     assert ran.text.count("an info line 2") == 1
+    assert spoken(ran)["a debug"] == "debug"
 
 
 def test_lines_of_logging_have_their_own_level(flow: Flow) -> None:

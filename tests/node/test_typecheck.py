@@ -68,6 +68,7 @@ TAKEN: list[tuple[str, Any]] = [
     ("Bool", np.ones(2, bool)),
     ("String", "text"),
     ("String", pa.array(["a"], pa.large_string())),
+    ("String", pa.array(["a"], pa.string_view())),
     ("UInt8", b"bytes"),
     ("Bytes", b"bytes"),
     ("Bytes", {"any": "thing"}),

@@ -89,8 +89,9 @@ WITHOUT_ANNOTATIONS = (
 
 
 def mypy(folder: Path, *args: str | Path) -> subprocess.CompletedProcess[str]:
+    cache = folder.parent / "cache"  # for all tests of this run
     return subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", folder / "cache", *args],
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, *args],
         cwd=folder,
         capture_output=True,
         text=True,

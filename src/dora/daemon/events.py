@@ -25,6 +25,7 @@ class TimerName(Enum):
     """The supervisor's timers."""
 
     BARRIER = auto()  # time to say which nodes are still awaited
+    STOP_REMINDER = auto()  # time to say which nodes have not ended yet
     TERM = auto()  # the grace after STOP is over
     KILL = auto()  # the grace after SIGTERM is over
 

@@ -301,12 +301,18 @@ class Supervisor:
                 instructions.append(Tell(node.id, Stop("MANUAL")))
             node.life.handle(lifecycle.StopRequested())
         self.phase = Phase.STOPPING
+        instructions.append(StartTimer(TimerName.STOP_REMINDER, _FIRST_REMINDER_S))
         instructions.append(StartTimer(TimerName.TERM, self._graces.stop_s))
         return [Notice("info", f"stopping ({why})"), *instructions, *self._finish_if_over()]
 
     def _timer(self, timer: TimerName) -> list[Instruction]:
         if timer is TimerName.BARRIER:
             return self._remind()
+        if timer is TimerName.STOP_REMINDER:
+            if self.phase is not Phase.STOPPING or self._stops > 1:
+                return []
+            alive = listed(node.id for node in self._roster.alive())
+            return [Notice("info", f"waiting for {alive} to end; another Ctrl-C ends them at once")]
         if timer is TimerName.TERM:
             if self.phase is not Phase.STOPPING or self._stops > 1:
                 return []

@@ -54,9 +54,9 @@ def from_json(
     """
     if dtype is not None or shape is not None:
         return _numpy_from(data, dtype, shape)
-    if data is NOTHING:
-        return pa.nulls(0) if data_type is None else pa.array([], read_type(data_type))
-    items = data if isinstance(data, list) else [data]
+    if data is NOTHING and data_type is None:
+        return pa.nulls(0)
+    items = [] if data is NOTHING else data if isinstance(data, list) else [data]
     try:
         if data_type is None:
             return pa.array(items)

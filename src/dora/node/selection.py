@@ -326,7 +326,7 @@ class Desk:
                     break
             else:
                 break
-        if not selection.got:
+        if not selection.got and selection.over is None:
             selection.note_end(ended or self._stops())
 
     def serve_hungry(self, selections: tuple[Selection, ...], ended: bool) -> None:

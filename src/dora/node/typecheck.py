@@ -254,7 +254,7 @@ def layout_of_arrow(kind: Any, length: int | None = None) -> Layout:
         return Record(tuple((field.name, layout_of_arrow(field.type)) for field in kind))
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return Items(layout_of_arrow(kind.value_type))
-    if types.is_string(kind) or types.is_large_string(kind):
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return Plain("string")
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
         return Plain("binary")
