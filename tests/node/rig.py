@@ -111,8 +111,10 @@ class Rig:
                     for number, name in enumerate(outputs)
                 ],
                 inputs=[
-                    messages.InputWire(name, 100 + n, "rig", False, (timeouts_s or {}).get(name))
-                    for n, name in enumerate(self._inputs)
+                    messages.InputWire(
+                        name, 100 + n, "rig", False, (timeouts_s or {}).get(name), size
+                    )
+                    for n, (name, size) in enumerate((inputs or {}).items())
                 ],
                 timers=[messages.TimerWire(name, every) for name, every in (timers or {}).items()],
                 end_without_timers=end_without_timers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 import uuid
@@ -131,6 +132,38 @@ def test_other_inputs_stay_in_their_queues_and_others_of_its_own_input_in_order(
     own = ("first", "second", "third")
     assert tuple(value for value in got if value in own) == own
     assert [value for value in got if value.startswith("new")] == ["newest"]
+
+
+def test_of_what_is_put_aside_meanwhile_no_more_is_kept_than_the_queue_holds(wire: Rigs) -> None:
+    rig = wire({"reply": 2, "image": 1}, outputs=("ask",))
+
+    def serve() -> None:
+        event = asked(rig)
+        for number in range(20):  # all inputs are the server's, so all are read
+            rig.send("image", number)
+            rig.send("reply", number)
+            rig.send("reply", number, {"request_id": "of somebody else"})
+            wait_until_read(rig, "image", "reply")
+        rig.send("reply", "answer", event["metadata"])
+
+    with meanwhile(serve):
+        assert rig.node.request("ask", b"", timeout=DEADLINE_S)["value"].to_pylist() == ["answer"]
+    got = rig.node.drain()
+    values = [(event["id"], event["value"].to_pylist()[0]) for event in got]  # type: ignore[typeddict-item]
+    assert [value for name, value in values if name == "image"] == [19]
+    others = [event for event in got if event["id"] == "reply"]  # type: ignore[typeddict-item]
+    plain = [e for e in others if "request_id" not in e["metadata"]]  # type: ignore[typeddict-item]
+    assert [event["value"].to_pylist() for event in plain] == [[18], [19]]  # type: ignore[typeddict-item]
+    assert len(others) == 2 + 20
+    assert [rig.board.input(index).overtaken for index in range(2)] == [18, 19]
+
+
+def wait_until_read(rig: Rig, *inputs: str) -> None:
+    """Until the node has read all that was sent to these inputs."""
+    deadline = time.monotonic() + DEADLINE_S
+    while any(rig.edges[name].waiting() for name in inputs):
+        assert time.monotonic() < deadline
+        os.sched_yield()
 
 
 def test_a_timeout_is_an_error_of_its_own_and_a_late_answer_an_ordinary_event(

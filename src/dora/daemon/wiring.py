@@ -167,12 +167,7 @@ class Wiring:
             arena=memory.wire,
             arenas=[arena.wire for arena in arenas],
             outputs=outputs,
-            inputs=[
-                InputWire(
-                    e.input, e.number, _sender(e), e.backpressure, e.input_timeout_s, e.as_arrow
-                )
-                for e in reads
-            ],
+            inputs=[_input_wire(edge) for edge in reads],
             timers=[TimerWire(timer.input, timer.interval_ns) for timer in node.timers],
             end_without_timers=self._plan.exit_when_nodes_finish,
             log_inputs=[edge.input for edge in reads if edge.feed == "dataflow"],
@@ -253,6 +248,18 @@ class Wiring:
             and edge.feed == "node"
             and edge.number in self._pipes
         ]
+
+
+def _input_wire(edge: Edge) -> InputWire:
+    return InputWire(
+        edge.input,
+        edge.number,
+        _sender(edge),
+        edge.backpressure,
+        edge.input_timeout_s,
+        None if edge.backpressure else edge.queue_size,
+        edge.as_arrow,
+    )
 
 
 def _sender(edge: Edge) -> str:

@@ -71,9 +71,7 @@ def load_plan(
     wiring = wire(flow.nodes, report)
     envs = read_environments(flow, report, environ, extra)
     working_dir = path.resolve().parent
-    around = Surroundings(
-        working_dir, environ, uv, allow_shell, before_build, clones or {}
-    )
+    around = Surroundings(working_dir, environ, uv, allow_shell, before_build, clones or {})
     nodes = [
         _plan_node(index, node, envs[index], wiring, around, report)
         for index, node in enumerate(flow.nodes)

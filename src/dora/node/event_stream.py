@@ -4,9 +4,8 @@ Events of the daemon come first, then inputs, the least recently served first. T
 inputs' own pipes: nothing is read ahead. The epoll descriptor can itself be watched, so asyncio
 needs no thread. Waiting gives up the GIL and is broken by signals.
 
-One thread waits at a time (a lock sees to it); any thread may `post` an event.
-Elsewhere: making an event from a ticket (`node.inputs`), reading the socket (`node.daemon_link`),
-reading some inputs apart from the others (`node.selection`).
+One thread waits at a time (a lock sees to it); any thread may `post` an event. Elsewhere: making
+an event from a ticket (`node.inputs`), reading some inputs apart (`node.selection`).
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from dora.node.waiting import Waiting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dora.node.desk import Desk
     from dora.node.event_types import Event, InputEvent
     from dora.node.inputs import InputPort
-    from dora.node.selection import Desk, Selection
+    from dora.node.selection import Selection
     from dora.node.sources import Source
     from dora.node.timers import Timer
 
-_TIDY_EVERY_S = 0.5
-"""How often a node that waits looks for returned memory, while receivers hold much."""
+_TIDY_EVERY_S = 0.5  # How often a node that waits looks for returned memory.
 
 
 class EventStream:
@@ -207,7 +206,8 @@ class EventStream:
         exclusive: bool = False,
     ) -> Selection:
         """Read some inputs apart from `next()`; see `node.selection`. The caller closes it."""
-        from dora.node.selection import Desk, Selection, refuse
+        from dora.node.desk import Desk
+        from dora.node.selection import Selection, refuse
 
         with self._selecting:
             refuse(self.selections if exclusive else (), inputs, self._closed)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _NUMBER = (int, float)
 _VARIABLE = "DORA_DROP_LATE"
 _RECEIVED, _BYTES, _LAST, _LATENCY = range(4)
-_LATE, _LATE_DROPPED = _LATENCY + LATENCY_BUCKETS, _LATENCY + LATENCY_BUCKETS + 1
+_LATE, _LATE_DROPPED, _OVERTAKEN = range(_LATENCY + LATENCY_BUCKETS, _LATENCY + LATENCY_BUCKETS + 3)
 
 
 def dropped_when_late() -> frozenset[str] | None:
@@ -59,6 +59,7 @@ class InputPort:
         alarm: The clock of its `input_timeout`, if it has one.
         drops_late: Messages that are past their `deadline` are counted and not handed out.
         as_arrow: NumPy arrays are handed out as flat Arrow arrays.
+        queue_size: Of an input that drops its oldest; None if it drops none.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class InputPort:
         *,
         drops_late: bool = False,
         as_arrow: bool = False,
+        queue_size: int | None = None,
     ) -> None:
         self.id = input_id
         self.served = 0
@@ -81,6 +83,7 @@ class InputPort:
         """The greatest that a message brought."""
         self._drops_late = drops_late
         self._as_arrow = as_arrow
+        self.queue_size = queue_size
         self.fd = edge.fd
         self._edge = edge
         self._find_arena = find_arena
@@ -164,6 +167,10 @@ class InputPort:
             return False
         self._counters[_LATE_DROPPED] += 1
         return True
+
+    def count_overtaken(self) -> None:
+        """Note a message that was read, put aside, and dropped because newer ones came."""
+        self._counters[_OVERTAKEN] += 1
 
     def _count(self, size: int, sent_ns: int) -> None:
         """Note a message on the board."""

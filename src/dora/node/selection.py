@@ -25,9 +25,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from dora.errors import InputError, NodeClosedError
-from dora.node import events, sources
+from dora.node import sources
 from dora.node.waiting import LONGEST_S, Waiting
-from dora.wire import metadata as wire_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
 STOPS = "the dataflow stops"
 CLOSED = "nothing more comes on"
-_ENDS = ("STOP", "END")
-"""Events behind which nothing comes; END is of `node.asked_stream`."""
 
 
 class Source(sources.Source, Protocol):
@@ -46,6 +43,13 @@ class Source(sources.Source, Protocol):
 
     id: str
     fd: int
+
+    @property
+    def queue_size(self) -> int | None:
+        """How many messages of it may be put aside; None: any number."""
+
+    def count_overtaken(self) -> None:
+        """Note that one which was put aside was dropped for a newer one."""
 
 
 class Reader(Protocol):
@@ -287,103 +291,3 @@ async def _readable(fd: int) -> None:
         await ready.wait()
     finally:
         loop.remove_reader(fd)
-
-
-class Desk:
-    """Gives selections what is theirs, for the stream whose lock the caller has.
-
-    Args:
-        pending: The stream's events that come before its inputs.
-        wake: Tells the stream's waiting threads that an event was put there.
-        close_input: Notes that an input is closed.
-        recovered: Whether this input was silent for its `input_timeout`, and is not any more.
-    """
-
-    def __init__(
-        self,
-        pending: deque[Event],
-        wake: Callable[[], None],
-        close_input: Callable[[str], None],
-        recovered: Callable[[str], bool],
-    ) -> None:
-        self._pending = pending
-        self._wake = wake
-        self._close_input = close_input
-        self._recovered = recovered
-
-    def serve(self, selection: Selection, others: tuple[Selection, ...], ended: bool) -> None:
-        """Read for a selection until it has something, or nothing is there for it."""
-        self._take_pending(selection)
-        if selection.exclusive:  # STOP must not wait until a busy input is read out
-            selection.note_end(ended or self._stops())
-        while not selection.got and selection.over is None:
-            for source in sorted(selection.sources, key=sources.last_served):
-                event = source.take()
-                if event is not None:
-                    if len(selection.sources) > 1:
-                        source.served = 1 + max(other.served for other in selection.sources)
-                    self._sort(event, selection, others)
-                    break
-            else:
-                break
-        if not selection.got and selection.over is None:
-            selection.note_end(ended or self._stops())
-
-    def serve_hungry(self, selections: tuple[Selection, ...], ended: bool) -> None:
-        """Read for those that asked the caller's thread to."""
-        for selection in selections:
-            if selection.hungry:
-                selection.hungry = False
-                self.serve(selection, selections, ended)
-                selection.ring()
-
-    def _take_pending(self, selection: Selection) -> None:
-        at = 0
-        for event in list(self._pending):  # other threads only append
-            mine = False
-            if event["type"] == "INPUT":
-                mine = selection.takes(event)
-            elif event["type"] == "INPUT_CLOSED" and selection.reads(event["id"]):
-                if all(source.id != event["id"] for source in selection.sources):
-                    selection.forget(event["id"])
-                mine = selection.exclusive
-            if mine and selection.give(event):
-                del self._pending[at]
-            else:
-                at += 1
-
-    def _sort(self, event: Event, selection: Selection, others: tuple[Selection, ...]) -> None:
-        """Put an event that was read for a selection where it belongs."""
-        if event["type"] == "INPUT":
-            if self._recovered(event["id"]):
-                self._pending.append(events.input_recovered(event["id"]))
-            taker = next((one for one in others if one.takes(event)), None)
-            if taker is not None and taker.give(event):
-                return
-            if event["metadata"].get("flush") is True:
-                self._flush(event["id"])
-        elif event["type"] == "INPUT_CLOSED":
-            told = not self._recovered(event["id"])  # else it was called closed when it timed out
-            if not (selection.exclusive and selection.give(event)) and told:
-                self._pending.append(event)
-            self._close_input(event["id"])
-            self._wake()
-            return
-        self._pending.append(event)
-        self._wake()
-
-    def _flush(self, input_id: str) -> None:
-        """Discard what was put aside of an input, but for requests and goals."""
-        at = 0
-        for event in list(self._pending):
-            if (
-                event["type"] == "INPUT"
-                and event["id"] == input_id
-                and not wire_metadata.is_correlated(event["metadata"])
-            ):
-                del self._pending[at]
-            else:
-                at += 1
-
-    def _stops(self) -> bool:
-        return any(event["type"] in _ENDS for event in list(self._pending))

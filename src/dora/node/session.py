@@ -200,6 +200,7 @@ class Session:
                     alarm,
                     drops_late=late is not None and (not late or wire.id in late),
                     as_arrow=wire.as_arrow,
+                    queue_size=wire.queue_size,
                 )
             )
         return ports

@@ -58,6 +58,9 @@ else:
 class Timer:
     """An input that ticks. Owns its descriptor; `close()` twice is fine."""
 
+    queue_size = 1
+    """Of ticks that are put aside, the last counts, as of those that a busy node misses."""
+
     def __init__(self, input_id: str, interval_ns: int, epoch_ns: int) -> None:
         self.served = 0
         self.id = input_id
@@ -72,6 +75,9 @@ class Timer:
         poll = select.poll()
         poll.register(self.fd, select.POLLIN)
         return len(poll.poll(0))
+
+    def count_overtaken(self) -> None:
+        """A tick that nobody waited for is not missed: nothing to note."""
 
     def take(self) -> Event | None:
         """The tick that is due; None when none is."""

@@ -8,13 +8,15 @@ daemon raises to say "look at your control socket".
     1  pid                                              for each route:   sent, dropped, flushed
     2  state                                            for each input:   received, bytes, last,
     3  number of words                                                    40 latency buckets, late,
-                                                                          late and dropped
+                                                                          late and dropped,
+                                                                          overtaken
 
 `last` is when the input's last message was received, ns since the epoch; 0 if none was.
 A route's `sent` counts every message the node put on that edge, the dropped ones too:
 sent = received + dropped + flushed + still waiting. `late` counts received messages that were past
-their deadline; `late and dropped`, those of them that were not handed out. Latency bucket `k`
-counts messages that took 2^(k-1) <= ns < 2^k from send to receive; the last takes all longer ones.
+their deadline; `late and dropped`, those of them that were not handed out; `overtaken`, those that
+were put aside while the node waited for others, and dropped because newer ones came. Latency bucket
+`k` counts messages that took 2^(k-1) <= ns < 2^k from send to receive; the last all longer ones.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ _HEADER_WORDS = 16
 LATENCY_BUCKETS = 40
 _OUTPUT_WORDS = 2
 _ROUTE_WORDS = 3
-_INPUT_WORDS = 3 + LATENCY_BUCKETS + 2
+_INPUT_WORDS = 3 + LATENCY_BUCKETS + 3
 
 STATE_WAITING, STATE_RUNNING, STATE_CLOSED = range(3)
 """Waiting for the start barrier; running; closed."""
@@ -53,7 +55,7 @@ class BoardLayout(msgspec.Struct, frozen=True):
         return self.output(self.outputs) + index * _ROUTE_WORDS
 
     def input(self, index: int) -> int:
-        """Words of input `index`: received, bytes, last, latency buckets, late, dropped as late."""
+        """Words of input `index`: received, bytes, last, latency, late, dropped, overtaken."""
         return self.route(self.routes) + index * _INPUT_WORDS
 
     @property
@@ -75,6 +77,8 @@ class InputCounters(msgspec.Struct, frozen=True):
     """Received after their deadline."""
     late_dropped: int = 0
     """Those of them that were not handed out."""
+    overtaken: int = 0
+    """Put aside while the node waited for others, and dropped because newer ones came."""
 
 
 class BoardReader:
@@ -111,8 +115,9 @@ class BoardReader:
     def input(self, index: int) -> InputCounters:
         """What input `index` has seen."""
         at = self._layout.input(index)
-        received, size, last_ns, *latency, late, late_dropped = self._words[at : at + _INPUT_WORDS]
-        return InputCounters(received, size, last_ns, tuple(latency), late, late_dropped)
+        received, size, last_ns, *others = self._words[at : at + _INPUT_WORDS]
+        latency = tuple(others[:LATENCY_BUCKETS])
+        return InputCounters(received, size, last_ns, latency, *others[LATENCY_BUCKETS:])
 
 
 def fresh_header(layout: BoardLayout) -> bytes:

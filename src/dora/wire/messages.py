@@ -119,6 +119,8 @@ class InputWire(msgspec.Struct, frozen=True):
     backpressure: bool
     timeout_s: float | None = None
     """`input_timeout`: the input counts as closed when nothing came for so long."""
+    queue_size: int | None = None
+    """Of an input that drops its oldest; None if it drops none."""
     as_arrow: bool = False
     """`receive_as: arrow`: NumPy arrays are handed out as flat Arrow arrays."""
 
