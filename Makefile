@@ -13,6 +13,7 @@ RIVAL := .venv-dora-rs
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 VISION := examples/vision
+TEST_JOBS ?= 2
 STRESS_ROUNDS ?= 20
 STRESS_TESTS ?= $(wildcard tests/wire tests/transport tests/node tests/daemon tests/faults)
 BENCH_ARGS ?=
@@ -24,7 +25,7 @@ demo: assets
 	$(BIN)/dora run $(VISION)/dataflow.yml
 
 test: lint assets
-	DORA_TEST_ASSETS=required $(BIN)/python -m pytest
+	DORA_TEST_ASSETS=required $(BIN)/python -m pytest --numprocesses $(TEST_JOBS) --dist loadfile
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -47,7 +48,7 @@ microbench: $(VENV)/.dev
 stress: $(VENV)/.dev
 	for round in $$(seq $(STRESS_ROUNDS)); do \
 		echo "round $$round of $(STRESS_ROUNDS)"; \
-		$(BIN)/python -m pytest -q -p no:cacheprovider $(STRESS_TESTS) || exit 1; \
+		$(BIN)/python -m pytest -q -p no:cacheprovider -n $(TEST_JOBS) --dist loadfile $(STRESS_TESTS) || exit 1; \
 	done
 	@echo "the long version: 10^5 messages, 16 receivers, 100 MB"
 	DORA_TEST_STRESS=1 $(BIN)/python -m pytest -q -p no:cacheprovider tests/transport

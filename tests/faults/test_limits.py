@@ -154,7 +154,7 @@ def ordinary() -> Iterator[tuple[Path, list[str]]]:
 
     If the tests run as root, that is nobody, who may read all files, so as to find this Python.
     """
-    folder = Path(tempfile.mkdtemp(prefix="flow-"))
+    folder = Path(tempfile.mkdtemp(prefix="flow-", dir="/tmp"))
     become: list[str] = []
     if os.getuid() == 0:
         os.chown(folder, NOBODY, NOBODY)
