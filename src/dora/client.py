@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dora.errors import DoraError, ProtocolError
 from dora.transport import endpoint
 from dora.version import VERSION
-from dora.wire import messages
+from dora.wire import messages, visits
 from dora.wire.framing import Deframer, frame
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class Client:
         self._socket.settimeout(_ANSWER_WITHIN_S)
         self._deframer = Deframer()
         try:
-            answer = self._ask(messages.Greet(messages.PROTOCOL, VERSION))
-            if not isinstance(answer, messages.Dataflow):
+            answer = self._ask(visits.Greet(messages.PROTOCOL, VERSION))
+            if not isinstance(answer, visits.Dataflow):
                 raise ProtocolError(f"the daemon answered {type(answer).__name__} to a greeting")
         except BaseException:
             self.close()
@@ -56,8 +56,8 @@ class Client:
         Raises:
             DoraError: there is no such node, it has not started, or it cannot answer.
         """
-        answer = self._ask(messages.AskStack(node))
-        if not isinstance(answer, messages.Stack):
+        answer = self._ask(visits.AskStack(node))
+        if not isinstance(answer, visits.Stack):
             raise ProtocolError(f"the daemon answered {type(answer).__name__} to a question")
         return answer.text
 
@@ -76,7 +76,7 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(self, message: messages.ClientMessage) -> messages.DaemonMessage:
+    def _ask(self, message: visits.ClientMessage) -> visits.Answer:
         try:
             self._socket.sendall(frame(messages.encode(message)))
             while True:
@@ -84,7 +84,7 @@ class Client:
                 if not data:
                     raise DoraError("the dataflow ended")
                 for body in self._deframer.feed(data):
-                    answer = messages.decode_from_daemon(body)
+                    answer = visits.decode_answer(body)
                     if isinstance(answer, messages.Refused):
                         raise DoraError(answer.reason)
                     return answer
@@ -95,12 +95,12 @@ class Client:
             raise DoraError("the dataflow ended") from exc
 
 
-def running() -> list[messages.Dataflow]:
+def running() -> list[visits.Dataflow]:
     """This user's dataflows that run now and let this version look, oldest first."""
     return _look_around()[0]
 
 
-def _look_around() -> tuple[list[messages.Dataflow], list[str]]:
+def _look_around() -> tuple[list[visits.Dataflow], list[str]]:
     """The dataflows that answer, oldest first, and why others do not."""
     found, refusals = [], []
     for address in endpoint.running():

@@ -20,21 +20,23 @@ if TYPE_CHECKING:
 
     from dora.daemon.link import LinkOwner
     from dora.daemon.observer import Observer
+    from dora.transport.endpoint import Listener
 
 _REGISTER_WITHIN_S = 30.0
 _ACCEPT_AT_ONCE = 64
 _ACCEPT_AGAIN_S = 0.1
+_REPAIR_EVERY_S = 2.0
 _MOST_STRANGERS = 512
 """The oldest makes room for one more."""
 
 
 class Door:
-    """The listening socket, which it takes over, and the strangers at it."""
+    """The listening sockets, which it takes over, and the strangers at them."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        listener: socket.socket,
+        listener: Listener,
         owner: LinkOwner,
         observer: Observer,
     ) -> None:
@@ -44,8 +46,13 @@ class Door:
         self._observer = observer
         self._strangers: dict[Link, asyncio.TimerHandle] = {}
         self._open = True
-        listener.setblocking(False)
-        loop.add_reader(listener, self._accept)
+        self._watched: list[socket.socket] = []
+        self._watch()
+        self._told = ""
+        """What was said last of a socket whose file is gone."""
+        self._repairing: asyncio.TimerHandle | None = None
+        if not listener.address.startswith("@"):
+            self._repair()
 
     def forget(self, link: Link) -> None:
         """It has registered, or is gone: a stranger no more."""
@@ -56,21 +63,53 @@ class Door:
     def close(self) -> None:
         """Let nobody in any more."""
         self._open = False
-        self._loop.remove_reader(self._listener)
+        self._unwatch()
+        if self._repairing is not None:
+            self._repairing.cancel()
         self._listener.close()
         for link in list(self._strangers):
             link.close_when_sent()
             self._drop(link)
 
-    def _accept(self) -> None:
+    def _watch(self) -> None:
+        self._watched = list(self._listener.sockets)
+        for one in self._watched:
+            one.setblocking(False)
+            self._loop.add_reader(one, self._accept, one)
+
+    def _unwatch(self) -> None:
+        for one in self._watched:
+            if one.fileno() >= 0:
+                self._loop.remove_reader(one)
+        self._watched.clear()
+
+    def _repair(self) -> None:
+        """Somebody may have removed the folder that the socket's file stood in."""
+        self._repairing = self._loop.call_later(_REPAIR_EVERY_S, self._repair)
+        if not self._listener.damaged:
+            self._told = ""
+            return
+        self._unwatch()
+        try:
+            self._listener.repair()
+        except OSError as exc:
+            told = f"was removed, and cannot be made anew: {exc.strerror}"
+        else:
+            told = "was removed, and was made anew"
+        if told != self._told:
+            self._observer.notice("warn", f"`{self._listener.address}` {told}")
+            self._told = told
+        self._watch()
+
+    def _accept(self, listener: socket.socket) -> None:
         for _ in range(_ACCEPT_AT_ONCE):
             try:
-                sock, _address = self._listener.accept()
+                sock, _address = listener.accept()
             except BlockingIOError:
                 return
             except OSError as exc:
                 self._observer.notice("warn", f"a new connection has to wait: {exc.strerror}")
-                self._loop.remove_reader(self._listener)
+                self._unwatch()
                 self._loop.call_later(_ACCEPT_AGAIN_S, self._accept_again)
                 return
             if endpoint.peer_uid(sock) != os.getuid():
@@ -82,8 +121,8 @@ class Door:
             self._strangers[link] = self._loop.call_later(_REGISTER_WITHIN_S, self._drop, link)
 
     def _accept_again(self) -> None:
-        if self._open:
-            self._loop.add_reader(self._listener, self._accept)
+        if self._open and not self._watched:
+            self._watch()
 
     def _drop(self, stranger: Link) -> None:
         self.forget(stranger)

@@ -20,11 +20,11 @@ from dora.transport import endpoint
 from dora.wire.messages import NodeConfig, encode_config
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
 
     from dora.daemon.edges import Edge
     from dora.descriptor.plan import Command, Plan
+    from dora.transport.endpoint import Listener
 
 
 class Launched(msgspec.Struct):
@@ -33,7 +33,7 @@ class Launched(msgspec.Struct):
     dataflow_id: str
     plan: Plan
     edges: tuple[Edge, ...]
-    listener: socket.socket
+    listener: Listener
     started_s: float
     """When, by the monotonic clock."""
     processes: dict[str, NodeProcess] = msgspec.field(default_factory=dict)
@@ -54,7 +54,7 @@ def launch(plan: Plan) -> Launched:
     limits.provide(plan, edges)
     dataflow_id = new_dataflow_id()
     address = endpoint.address_of(dataflow_id)
-    launched = Launched(dataflow_id, plan, edges, endpoint.listen(address), time.monotonic())
+    launched = Launched(dataflow_id, plan, edges, endpoint.Listener(address), time.monotonic())
     base = {**os.environ, "PYTHONUNBUFFERED": "1"}
     for node in plan.nodes:
         if node.command is None:

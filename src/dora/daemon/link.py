@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from dora.wire.messages import DaemonMessage
+    import msgspec
 
 _MAX_INCOMING_BYTES = MOST_BYTES + (1 << 20)
 _READ_BYTES = 1 << 16
@@ -67,7 +67,7 @@ class Link:
         sock.setblocking(False)
         loop.add_reader(sock, self._read)
 
-    def send(self, message: DaemonMessage, fds: Sequence[int] = ()) -> None:
+    def send(self, message: msgspec.Struct, fds: Sequence[int] = ()) -> None:
         """Send a message behind its descriptors, which stay the caller's."""
         if self.closed:
             return

@@ -47,19 +47,16 @@ from dora.daemon.output import LogFolder, NodeOutput
 from dora.daemon.report import Outcome
 from dora.daemon.stacks import Stacks
 from dora.daemon.supervisor import Graces, Supervisor
-from dora.daemon.visitors import Visitors
+from dora.daemon.visitors import StackDesk, Visitors
 from dora.daemon.wiring import Wiring
 from dora.errors import ProtocolError
 from dora.wire.board import STATE_WAITING
 from dora.wire.extensions import Extensions
 from dora.wire.messages import (
     PROTOCOL,
-    AskStack,
     CloseOutputs,
-    Dataflow,
     ExtensionAsk,
     Goodbye,
-    Greet,
     NodeRestarted,
     Refused,
     Register,
@@ -67,6 +64,7 @@ from dora.wire.messages import (
     StopDataflow,
     decode_from_node,
 )
+from dora.wire.visits import Dataflow, is_greeting
 
 if TYPE_CHECKING:
     from dora.daemon.link import Link
@@ -103,8 +101,8 @@ class Server:
         self._links: dict[str, Link] = {}
         self._extensions = Extensions()
         self._stacks = Stacks(self._loop, self._has_started)
-        public = Dataflow(launched.dataflow_id, self._plan.name, [n.id for n in self._plan.nodes])
-        self._visitors = Visitors(public, self._stacks)
+        self._visitors = Visitors(self._described)
+        StackDesk(self._visitors, self._stacks, lambda: list(self._plans))
         self._door: Door | None = None
         self._outputs: dict[str, NodeOutput] = {}
         self._plans = {node.id: node for node in self._plan.nodes}
@@ -237,18 +235,18 @@ class Server:
     def on_frame(self, link: Link, body: bytes) -> None:
         """A node, or a client that may become one, said something."""
         try:
+            if link.visitor or is_greeting(body):
+                assert self._door is not None
+                self._door.forget(link)
+                link.visitor = True
+                self._visitors.hear(link, body)
+                return
             message = decode_from_node(body)
         except ProtocolError as exc:
             link.close()
             self.on_end(link, str(exc))
             return
-        if isinstance(message, Greet):
-            assert self._door is not None
-            self._door.forget(link)
-            link.visitor = True
-        if link.visitor and isinstance(message, Greet | AskStack):
-            self._visitors.answer(link, message)
-        elif link.node is None:
+        if link.node is None:
             if isinstance(message, Register):
                 self._register(link, message)
             else:
@@ -272,6 +270,8 @@ class Server:
         if problem is not None:
             who = f"node `{link.node}`" if link.node else "a client"
             self._observer.notice("warn", f"{who} was disconnected: {problem}")
+        if link.visitor:
+            self._visitors.left(link)
         if (node := link.node) is None:
             return
         if self._links.get(node) is link:
@@ -304,6 +304,10 @@ class Server:
         link.incarnation = self._supervisor.next_incarnation(message.node)
         self._links[message.node] = link
         self._post(Connected(message.node, link.incarnation, message.pid))
+
+    def _described(self) -> Dataflow:
+        """What visitors may know of the dataflow."""
+        return Dataflow(self._launched.dataflow_id, self._plan.name, list(self._plans))
 
     def _has_started(self, node: str) -> bool:
         assert self._wiring is not None

@@ -6,15 +6,13 @@ are resolved, environment variables expanded, every input has its defaults. Unit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path  # noqa: TC003  # msgspec reads it
+from typing import Any, Literal
 
 import msgspec
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dora.errors import Problem
-    from dora.ids import LogsRef, NodeId, PortId
+from dora.errors import Problem  # noqa: TC001
+from dora.ids import LogsRef, NodeId, PortId  # noqa: TC001
 
 RestartPolicy = Literal["never", "on-failure", "always"]
 

@@ -1,10 +1,11 @@
-"""Every control message between a daemon and its nodes or clients: tagged structs, by direction.
+"""Every control message between a daemon and its nodes: tagged structs, by direction.
 
 A message is a value: it can travel over a unix socket or any other link alike. Descriptors travel
 beside it (SCM_RIGHTS), attached to the frame's own bytes or to `Descriptors` frames before it, in
 the order that the message's docstring gives; `fds` says how many belong to it.
 
-Elsewhere: frames on a stream (`wire.framing`), tickets (`wire.ticket`).
+Elsewhere: what clients say (`wire.visits`), frames on a stream (`wire.framing`), tickets
+(`wire.ticket`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 
 from dora.errors import ProtocolError
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised by one whenever an older peer could misread a message, a ticket or a board."""
 
 STACK_SIGNAL = 43
@@ -75,22 +76,6 @@ class ExtensionAsk(msgspec.Struct, tag="extension", frozen=True):
 
 
 NodeMessage = Register | CloseOutputs | StopDataflow | ExtensionAsk | Goodbye
-
-
-class Greet(msgspec.Struct, tag="greet", frozen=True):
-    """Client to daemon, first of all: I want to look at the dataflow, not to be a node of it."""
-
-    protocol: int
-    version: str
-
-
-class AskStack(msgspec.Struct, tag="ask_stack", frozen=True):
-    """Client to daemon: what is this node doing?"""
-
-    node: str
-
-
-ClientMessage = Greet | AskStack
 
 
 class RouteWire(msgspec.Struct, frozen=True):
@@ -228,19 +213,54 @@ class NewArena(msgspec.Struct, tag="new_arena", frozen=True):
     arena: ArenaWire
 
 
-class Dataflow(msgspec.Struct, tag="dataflow", frozen=True):
-    """Daemon to client: what runs here."""
+class AddRoute(msgspec.Struct, tag="add_route", frozen=True):
+    """Daemon to node: one of your outputs leads to one more input.
 
-    id: str
-    name: str
-    nodes: list[str]
+    Three descriptors: ticket pipe write end, ticket pipe read end, return pipe read end.
+    """
+
+    fds: int
+    output: str
+    route: RouteWire
+    at: int | None
+    """Its place among the routes of the board; None: it is not counted there."""
 
 
-class Stack(msgspec.Struct, tag="stack", frozen=True):
-    """Daemon to client: the Python stack of all threads of a node, as `faulthandler` writes it."""
+class AddInput(msgspec.Struct, tag="add_input", frozen=True):
+    """Daemon to node: you have one more input.
 
-    node: str
-    text: str
+    Descriptors: the read-only memory of each of `arenas`, ticket pipe read end, return pipe write
+    end.
+    """
+
+    fds: int
+    input: InputWire
+    at: int
+    """Its place among the inputs of the board."""
+    arenas: list[ArenaWire]
+
+
+class Send(msgspec.Struct, tag="send", frozen=True):
+    """Daemon to node: send this on an output, as if it were your own message."""
+
+    output: str
+    header: bytes
+    payload: bytes
+    metadata: bytes
+
+
+class Reload(msgspec.Struct, tag="reload", frozen=True):
+    """Daemon to node: an operator is to load its file again."""
+
+    operator: str
+
+
+class Param(msgspec.Struct, tag="param", frozen=True):
+    """Daemon to node: one of your parameters was set, or deleted."""
+
+    key: str
+    value: bytes | None
+    """JSON; None: deleted."""
 
 
 class ExtensionAnswer(msgspec.Struct, tag="extension_answer", frozen=True):
@@ -263,31 +283,34 @@ DaemonMessage = (
     | NodeRestarted
     | ReceiverGone
     | NewArena
+    | AddRoute
+    | AddInput
+    | Send
+    | Reload
+    | Param
     | ExtensionAnswer
-    | Dataflow
-    | Stack
 )
 
 _encoder = msgspec.msgpack.Encoder()
-_node_decoder = msgspec.msgpack.Decoder(NodeMessage | ClientMessage)
+_node_decoder = msgspec.msgpack.Decoder(NodeMessage)
 _daemon_decoder = msgspec.msgpack.Decoder(DaemonMessage)
 
 
-def encode(message: NodeMessage | ClientMessage | DaemonMessage) -> bytes:
+def encode(message: msgspec.Struct) -> bytes:
     """The body of a frame that holds `message`."""
     return _encoder.encode(message)
 
 
-def decode_from_node(body: bytes) -> NodeMessage | ClientMessage:
-    """Read what a node or a client sent.
+def decode_from_node(body: bytes) -> NodeMessage:
+    """Read what a node sent.
 
     Raises:
         ProtocolError: the bytes are no message of this protocol.
     """
     try:
-        message: NodeMessage | ClientMessage = _node_decoder.decode(body)
+        message: NodeMessage = _node_decoder.decode(body)
     except msgspec.MsgspecError as exc:
-        raise ProtocolError(f"no control message of a node or client: {exc}") from exc
+        raise ProtocolError(f"no control message of a node: {exc}") from exc
     return message
 
 
