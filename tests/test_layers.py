@@ -31,6 +31,7 @@ LAYERS = {
     "simulation": 4,
     "recording": 4,
     "monitor": 4,
+    "background": 4,
     "cli": 5,
     "testing": 5,
     "builder": 5,

@@ -12,30 +12,14 @@ from dora.ids import suggest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_RUN = "`dora run FLOW` runs a dataflow, and needs nothing started beforehand"
-_LOGS = "the log files of a run stand in `out/<dataflow id>/`"
-_STOP = "Ctrl-C or SIGTERM stops a `dora run`"
+_DAEMON = "`dora up` starts the background daemon, which needs no coordinator"
 
 NOT_YET: dict[str, str] = {
-    "up": _RUN,
-    "start": _RUN,
-    "coordinator": _RUN,
-    "daemon": _RUN,
-    "runtime": _RUN,
-    "down": _STOP,
-    "destroy": _STOP,
-    "stop": _STOP,
-    "restart": _STOP,
-    "logs": _LOGS,
-    "new": "start from one of the `examples/`",
+    "coordinator": _DAEMON,
+    "daemon": _DAEMON,
+    "runtime": "`dora run` and `dora start` run operators themselves",
 }
-NOT_YET |= dict.fromkeys(
-    [
-        *("list", "ps", "topic", "top", "inspect", "param", "record", "replay", "trace"),
-        *("clean", "doctor", "status", "check", "system", "hub", "cluster", "completion", "self"),
-    ],
-    "",
-)
+NOT_YET |= dict.fromkeys(["record", "replay", "trace", "hub", "cluster", "self"], "")
 """Commands of dora-rs that are not there yet, and what helps meanwhile."""
 
 

@@ -17,6 +17,10 @@ FLOW = click.Path(path_type=Path)
 """The type of an argument that names a dataflow file."""
 
 
+FORMATS = click.Choice(["table", "json"])
+"""How a command that lists things may print them."""
+
+
 class Command(click.Command):
     """Shows its whole first sentence in the list of commands."""
 
@@ -24,6 +28,22 @@ class Command(click.Command):
         """The first sentence, however long."""
         del limit
         return super().get_short_help_str(1000)
+
+
+def dataflow_flag(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the flag that names the dataflow it is about, as `dataflow`."""
+    told = "Which dataflow: its name, or the beginning of its id. Needed only if several run."
+    return click.option("-d", "--dataflow", metavar="NAME_OR_ID", help=told)(command)
+
+
+def coordinator_flags(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command dora-rs's flags about its coordinator, of which there is none here.
+
+    They are accepted, so that scripts made for dora-rs go on working, and have no effect.
+    """
+    for name in ("--coordinator-addr", "--coordinator-port"):
+        command = click.option(name, hidden=True, expose_value=False)(command)
+    return command
 
 
 def fetch_flags(command: Callable[..., int]) -> Callable[..., int]:

@@ -46,12 +46,35 @@ _EXIT_FLAG = "--exit-when-nodes-finish"
 _T = TypeVar("_T")
 
 _LATER = {
-    "build": "dora.cli.build_commands",
-    "node": "dora.cli.node_commands",
-    "prepare": "dora.cli.build_commands",
-    "validate": "dora.cli.validate_command",
+    "build": "build_commands:build",
+    "check": "health_commands:status",
+    "clean": "dataflow_commands:clean",
+    "completion": "completion_command:completion",
+    "destroy": "daemon_commands:down",
+    "doctor": "health_commands:doctor",
+    "down": "daemon_commands:down",
+    "inspect": "top_command:inspect",
+    "list": "dataflow_commands:list_",
+    "logs": "logs_command:logs",
+    "new": "new_command:new",
+    "node": "node_commands:node",
+    "param": "param_commands:param",
+    "prepare": "build_commands:prepare",
+    "ps": "dataflow_commands:list_",
+    "restart": "dataflow_commands:restart",
+    "start": "start_command:start",
+    "status": "health_commands:status",
+    "stop": "dataflow_commands:stop",
+    "system": "health_commands:system",
+    "top": "top_command:top",
+    "topic": "topic_commands:topic",
+    "up": "daemon_commands:up",
+    "validate": "validate_command:validate",
 }
-"""Commands, by the module that is imported when one of them is asked for."""
+"""Commands: the module that is imported when one is asked for, and its name there."""
+
+_ALIASES = {"check", "destroy", "inspect", "ps", "system"}
+"""Other names of commands, and of groups of one command, that the list of commands leaves out."""
 
 
 class _Group(click.Group):
@@ -60,15 +83,16 @@ class _Group(click.Group):
     command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *_LATER])
+        return sorted({*super().list_commands(ctx), *_LATER} - _ALIASES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _LATER:
             return super().get_command(ctx, cmd_name)
         from importlib import import_module
 
-        group: click.Command = getattr(import_module(_LATER[cmd_name]), cmd_name)
-        return group
+        module, _, name = _LATER[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"dora.cli.{module}"), name)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
