@@ -10,7 +10,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from dora.descriptor.plan import LogRoute, LogSettings, NodePlan, Plan, Route, TimerInput
+from dora.descriptor.packing import pack_plan, unpack_plan
+from dora.descriptor.plan import (
+    LogRoute,
+    LogSettings,
+    NodePlan,
+    Plan,
+    Restart,
+    Route,
+    TimerInput,
+)
 from dora.descriptor.planner import load_plan
 from dora.errors import DescriptorError
 from dora.ids import LogsRef
@@ -359,23 +368,104 @@ debug: {enable_debug_inspection: true}
 nodes:
   - id: camera
     path: camera.py
-    restart_policy: on-failure
-    max_restarts: 3
-    health_check_timeout: 5
-    startup_timeout: 5
-    finish_grace_secs: 1.5
     cpu_affinity: [0, 100000]
     outputs: [image]
 """,
     )
-    keys = ("restart_policy", "health_check_timeout", "startup_timeout")
-    for key in (*keys, "finish_grace_secs", "cpu_affinity"):
-        assert sum(f"`{key}`" in warning for warning in plan.warnings) == 1, key
-    assert len(plan.warnings) == 5
-    assert f"{tmp_path / 'flow.yml'}:6:5: node `camera`: `restart_policy`" in plan.warnings[0]
+    (warning,) = plan.warnings
+    assert f"{tmp_path / 'flow.yml'}:6:5: node `camera`: `cpu_affinity`" in warning
+    assert plan.node("camera").cpu_affinity == (0,)
+
+
+def test_what_supervision_needs_is_in_the_plan_with_units(tmp_path: Path) -> None:
+    plan = plan_of(
+        tmp_path,
+        """
+health_check_interval: 0.5
+nodes:
+  - id: camera
+    path: camera.py
+    restart_policy: on-failure
+    max_restarts: 3
+    restart_delay: 0.5
+    max_restart_delay: 8
+    restart_window: 60
+    health_check_timeout: 5
+    startup_timeout: 30
+    finish_grace_secs: 1.5
+    memory_limit: 2GB
+    nice: -5
+""",
+    )
+    assert plan.warnings == ()
+    assert plan.health_check_interval_s == 0.5
     camera = plan.node("camera")
-    assert (camera.restart.policy, camera.restart.max_restarts) == ("on-failure", 3)
-    assert (camera.finish_grace_s, camera.cpu_affinity) == (1.5, (0,))
+    assert camera.restart == Restart("on-failure", 3, 0.5, 8, 60)
+    assert (camera.health_check_timeout_s, camera.startup_timeout_s) == (5, 30)
+    assert camera.finish_grace_s == 1.5
+    assert (camera.memory_limit_bytes, camera.nice) == (2 * 1024**3, -5)
+
+
+def test_a_timeout_of_zero_is_none_as_it_was_meant(tmp_path: Path) -> None:
+    node = node_of(tmp_path, "path: camera.py\nhealth_check_timeout: 0\nstartup_timeout: 0")
+    assert (node.health_check_timeout_s, node.startup_timeout_s) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "lines", "grace_s"),
+    [
+        ({}, "", 120),
+        ({"DORA_FINISH_DRAIN_GRACE_SECS": "2.5"}, "", 2.5),
+        ({"DORA_FINISH_DRAIN_GRACE_SECS": ""}, "", 120),
+        ({"DORA_FINISH_DRAIN_GRACE_SECS": "2.5"}, "\nfinish_grace_secs: 0", 0),
+    ],
+)
+def test_the_grace_of_stragglers_is_the_nodes_else_the_variables_else_120_s(
+    tmp_path: Path, variable: dict[str, str], lines: str, grace_s: float
+) -> None:
+    node = node_of(tmp_path, "path: camera.py" + lines, environ=variable)
+    assert node.finish_grace_s == grace_s
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "inf", "nan"])
+def test_a_variable_for_the_grace_that_is_no_time_is_one_mistake(
+    tmp_path: Path, value: str
+) -> None:
+    environ = {"DORA_FINISH_DRAIN_GRACE_SECS": value}
+    (told,) = problems_of(tmp_path, TOP, environ=environ)
+    assert told == (
+        f"the environment variable `DORA_FINISH_DRAIN_GRACE_SECS` is `{value}`, which is no time"
+    )
+
+
+def test_the_plan_names_its_file_and_the_python_file_of_each_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "smooth.py").touch()
+    monkeypatch.chdir(tmp_path / "deep")
+    (tmp_path / "camera.py").touch()
+    Path("flow.yml").write_text(
+        """
+nodes:
+  - {id: camera, path: ../camera.py, args: --size 640}
+  - {id: program, path: cat, args: -u camera.py}
+  - {id: shell, path: shell, args: python camera.py}
+  - {id: away, path: dynamic}
+  - {id: filters, operators: [{id: a, python: ../smooth.py}, {id: b, python: ../camera.py}]}
+"""
+    )
+    plan = load_plan(Path("flow.yml"), environ={"PATH": "/usr/bin:/bin"}, allow_shell=True)
+    assert plan.file == tmp_path / "deep" / "flow.yml"
+    sources = {node.id: node.source for node in plan.nodes}
+    others = dict.fromkeys(["program", "shell", "away", "filters"])
+    assert sources == {"camera": tmp_path / "camera.py", **others}
+    assert plan.node("filters").operator_sources == {
+        "a": tmp_path / "smooth.py",
+        "b": tmp_path / "camera.py",
+    }
+    assert plan.node("camera").operator_sources == {}
+    assert unpack_plan(pack_plan(plan)) == plan
 
 
 def test_a_symbolic_link_to_a_file_has_the_working_directory_of_that_file(tmp_path: Path) -> None:

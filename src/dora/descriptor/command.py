@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from dora.descriptor.plan import Command
+from dora.descriptor.plan import DEFAULT_FINISH_GRACE_S, Command
 from dora.descriptor.words import node_name
 from dora.ids import suggest
 
@@ -46,31 +46,40 @@ class Surroundings(msgspec.Struct, frozen=True):
     """A file that `build` may yet make is not missing."""
     clones: Mapping[str, Path] = {}
     """Where the repositories of nodes lie, by node id; known when they have been built."""
+    finish_grace_s: float = DEFAULT_FINISH_GRACE_S
+    """Of nodes that do not give one."""
 
 
 def resolve(
     index: int, node: NodeEntry, origin: Origin, around: Surroundings, report: Report
-) -> Command | None:
-    """The command of a node; None if somebody else starts it, or if there is a problem."""
+) -> tuple[Command | None, Path | None]:
+    """The command of a node, and the Python file it runs if `path` names one.
+
+    No command: somebody else starts it, or there is a problem.
+    """
     if node.path is None or node.path == "dynamic" or report.is_damaged("nodes", index, "path"):
-        return None
+        return None, None
     name = node_name(report.source.value, index)
     folder = origin.folder or around.working_dir
     if node.path == "shell":
-        return _shell(index, name, node, folder, around, report)
+        return _shell(index, name, node, folder, around, report), None
     words = _args(index, name, node.args, report)
     if origin.download:
         path: str | None = str(origin.download.file)
     elif "://" in node.path:
-        return None  # Reported already.
+        return None, None  # Reported already.
     else:
         path = _expand_path(index, name, node.path, around, report)
     if path is None:
-        return None
+        return None, None
     is_built = node.build is not None or origin.is_fetched
     resolver = _Resolver(index, name, is_built, folder, origin, around, report)
-    found = resolver.script(path) if path.endswith(".py") else resolver.executable(path)
-    return Command((*found, *words), folder) if found else None
+    is_script = path.endswith(".py")
+    found = resolver.script(path) if is_script else resolver.executable(path)
+    if found is None:
+        return None, None
+    source = Path(os.path.abspath(folder / path)) if is_script else None
+    return Command((*found, *words), folder), source
 
 
 def python_words(origin: Origin, around: Surroundings, report: Report) -> tuple[str, ...] | None:

@@ -173,12 +173,23 @@ class NodeEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_d
     restart_delay: Annotated[Seconds | None, _says("Seconds before a restart; doubles")] = None
     max_restart_delay: Annotated[Seconds | None, _says("The longest delay, in seconds")] = None
     restart_window: Annotated[Seconds | None, _says("Seconds until restarts are forgotten")] = None
-    health_check_timeout: Annotated[Seconds | None, _says("Kill a node silent for longer")] = None
-    finish_grace_secs: Annotated[
-        Seconds | None, _says("Seconds a node may live on when all that feeds it is done")
+    health_check_timeout: Annotated[
+        Seconds | None, _says("Kill a node that shows no life for longer, in seconds; 0: never")
     ] = None
-    startup_timeout: Annotated[Seconds | None, _says("Seconds a node may take to connect")] = None
+    finish_grace_secs: Annotated[
+        Seconds | None, _says("Seconds a node may live on when all that feeds it is done; 120")
+    ] = None
+    startup_timeout: Annotated[
+        Seconds | None, _says("Seconds a node may take to connect; 0: as long as it likes")
+    ] = None
     cpu_affinity: Annotated[list[Count], _says("Numbers of the CPU cores the node may use")] = []
+    memory_limit: Annotated[
+        str | int | None, _says("The most memory the node may take: `2GB`, `500MB`, or bytes")
+    ] = None
+    nice: Annotated[
+        Annotated[int, Meta(ge=-20, le=19)] | None,
+        _says("Its claim to CPU time, from -20 (most) to 19; below 0 needs the right to it"),
+    ] = None
     send_stdout_as: Annotated[
         str | None, _says("An output that carries what the node prints, line by line")
     ] = None
@@ -219,7 +230,9 @@ class Dataflow(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ] = {}
     deploy: Annotated[dict[str, Any] | None, _says("The machine the nodes run on")] = None
     debug: Annotated[DebugEntry | None, _says("Switches of dora-rs")] = None
-    health_check_interval: Annotated[Seconds | None, _says("Seconds between health checks")] = None
+    health_check_interval: Annotated[
+        Annotated[float, Meta(gt=0)] | None, _says("Seconds between health checks; 5")
+    ] = None
     strict_types: Annotated[bool | None, _says("Type warnings are errors")] = None
     type_rules: Annotated[list[TypeRule], _says("Which type may flow into which, besides")] = []
     exit_when_nodes_finish: Annotated[

@@ -6,7 +6,7 @@ are resolved, environment variables expanded, every input has its defaults. Unit
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  # msgspec reads it
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +17,8 @@ from dora.ids import LogsRef, NodeId, PortId  # noqa: TC001
 RestartPolicy = Literal["never", "on-failure", "always"]
 
 DEFAULT_QUEUE_SIZE = 10
+DEFAULT_FINISH_GRACE_S = 120.0
+DEFAULT_HEALTH_CHECK_INTERVAL_S = 5.0
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -87,13 +89,16 @@ class Download(msgspec.Struct, frozen=True):
 
 
 class Restart(msgspec.Struct, frozen=True):
-    """When a node that exited is started again (obeyed in a later release)."""
+    """When a node that exited is started again."""
 
     policy: RestartPolicy = "never"
     max_restarts: int = 0
+    """Within the window; 0: no limit."""
     delay_s: float | None = None
+    """Before the first; doubles with each. None: at once."""
     max_delay_s: float | None = None
     window_s: float | None = None
+    """How long a restart counts. None: for ever."""
 
 
 class LogSettings(msgspec.Struct, frozen=True):
@@ -121,7 +126,15 @@ class NodePlan(msgspec.Struct, frozen=True):
     restart: Restart = Restart()
     logs: LogSettings = LogSettings()
     cpu_affinity: tuple[int, ...] = ()
-    finish_grace_s: float = 120.0
+    memory_limit_bytes: int | None = None
+    nice: int | None = None
+    """None: as the daemon's own."""
+    health_check_timeout_s: float | None = None
+    """How long it may show no life before it is killed. None: for ever."""
+    startup_timeout_s: float | None = None
+    """How long it may take to connect. None: for ever."""
+    finish_grace_s: float = DEFAULT_FINISH_GRACE_S
+    """How long it may live on when all that feeds it is done."""
     build: tuple[tuple[str, ...], ...] = ()
     """Commands of `build:`, split into words."""
     build_dir: Path | None = None
@@ -132,6 +145,10 @@ class NodePlan(msgspec.Struct, frozen=True):
     download: Download | None = None
     config: dict[str, Any] = {}
     """What `node_config()` returns: `{"inputs": {...}, "outputs": [...]}`."""
+    source: Path | None = None
+    """The node's own Python file, absolute, if `path` names one."""
+    operator_sources: dict[str, Path] = {}
+    """The Python file of each operator, absolute, by its id."""
     by_hand: bool = False
     """The user starts the command, e.g. in a debugger, and the dataflow waits for it."""
 
@@ -168,6 +185,9 @@ class Plan(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     """What was accepted but is not obeyed, in words for the user."""
     types: PlannedTypes = PlannedTypes()
+    health_check_interval_s: float = DEFAULT_HEALTH_CHECK_INTERVAL_S
+    file: Path = Path()
+    """The dataflow file, absolute, as it was named; `Path()` if a program made the plan."""
 
     @property
     def needs_build(self) -> bool:

@@ -9,8 +9,10 @@ Used by `cli`. Elsewhere: the files as one list of nodes (`reading`), then each 
 
 from __future__ import annotations
 
+import math
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dora.descriptor.builds import build_lines
@@ -18,16 +20,22 @@ from dora.descriptor.command import Surroundings, resolve
 from dora.descriptor.environment import read_environments
 from dora.descriptor.model import InputEntry
 from dora.descriptor.origin import environment, find_origin
-from dora.descriptor.plan import LogSettings, NodePlan, Plan, Restart
+from dora.descriptor.plan import (
+    DEFAULT_FINISH_GRACE_S,
+    DEFAULT_HEALTH_CHECK_INTERVAL_S,
+    LogSettings,
+    NodePlan,
+    Plan,
+    Restart,
+)
 from dora.descriptor.reading import read_flow, read_module_flow
 from dora.descriptor.types_plan import check_types
 from dora.descriptor.wiring import wire
-from dora.descriptor.words import node_name
+from dora.descriptor.words import node_name, shortened
 from dora.ids import TimerRef, parse_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from dora.descriptor.model import ModuleHeader, NodeEntry
     from dora.descriptor.report import Report
@@ -35,7 +43,9 @@ if TYPE_CHECKING:
     from dora.descriptor.wiring import Wiring
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)B?\s*", re.IGNORECASE)
+_FINISH_GRACE = "DORA_FINISH_DRAIN_GRACE_SECS"
 _SIZE_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+_SIZE_END = 2**63
 
 
 def load_plan(
@@ -71,7 +81,10 @@ def load_plan(
     wiring = wire(flow.nodes, report)
     envs = read_environments(flow, report, environ, extra)
     working_dir = path.resolve().parent
-    around = Surroundings(working_dir, environ, uv, allow_shell, before_build, clones or {})
+    grace_s = _default_finish_grace(environ, report)
+    around = Surroundings(
+        working_dir, environ, uv, allow_shell, before_build, clones or {}, grace_s
+    )
     nodes = [
         _plan_node(index, node, envs[index], wiring, around, report)
         for index, node in enumerate(flow.nodes)
@@ -89,6 +102,8 @@ def load_plan(
         descriptor=_descriptor(report.source, extra),
         warnings=tuple(report.warnings),
         types=types,
+        health_check_interval_s=flow.health_check_interval or DEFAULT_HEALTH_CHECK_INTERVAL_S,
+        file=Path(os.path.abspath(path)),
     )
 
 
@@ -118,14 +133,18 @@ def _plan_node(
     report: Report,
 ) -> NodePlan:
     origin = find_origin(index, node, around, report)
+    source: Path | None = None
+    operators: dict[str, Path] = {}
     if node.operator is not None or node.operators is not None:
         # Most dataflows have no operators.
-        from dora.descriptor.runtime import runtime_command, runtime_env
+        from dora.descriptor.runtime import operator_sources, runtime_command, runtime_env
 
         command = runtime_command(index, node, origin, around, report)
         env = {**env, **runtime_env(index, node, around)}
+        operators = operator_sources(index, node, around)
     else:
-        command = resolve(index, node, origin, around, report)
+        command, source = resolve(index, node, origin, around, report)
+    grace_s = node.finish_grace_secs
     return NodePlan(
         id=node.id,
         command=command,
@@ -133,29 +152,59 @@ def _plan_node(
         outputs=tuple(dict.fromkeys(node.outputs)),
         inputs=tuple(node.inputs),
         timers=tuple(wiring.timers.get(node.id, ())),
-        restart=Restart(
-            policy=node.restart_policy or "never",
-            max_restarts=node.max_restarts or 0,
-            delay_s=node.restart_delay,
-            max_delay_s=node.max_restart_delay,
-            window_s=node.restart_window,
-        ),
-        logs=LogSettings(
-            min_level=node.min_log_level,
-            max_size_bytes=_size(index, node, "max_log_size", report),
-            max_rotated_files=node.max_rotated_files or 5,
-            send_stdout_as=node.send_stdout_as,
-            send_logs_as=node.send_logs_as,
-        ),
+        restart=_restart(node),
+        logs=_logs(index, node, report),
         cpu_affinity=_cores(index, node, report),
-        finish_grace_s=120.0 if node.finish_grace_secs is None else node.finish_grace_secs,
+        memory_limit_bytes=_size(index, node, "memory_limit", report),
+        nice=node.nice,
+        health_check_timeout_s=node.health_check_timeout or None,
+        startup_timeout_s=node.startup_timeout or None,
+        finish_grace_s=around.finish_grace_s if grace_s is None else grace_s,
         build=build_lines(index, node, report),
         build_dir=origin.folder,
         interpreter=origin.interpreter,
         git=origin.git,
         download=origin.download,
         config=_config(node, wiring),
+        source=source,
+        operator_sources=operators,
     )
+
+
+def _restart(node: NodeEntry) -> Restart:
+    return Restart(
+        policy=node.restart_policy or "never",
+        max_restarts=node.max_restarts or 0,
+        delay_s=node.restart_delay,
+        max_delay_s=node.max_restart_delay,
+        window_s=node.restart_window,
+    )
+
+
+def _logs(index: int, node: NodeEntry, report: Report) -> LogSettings:
+    return LogSettings(
+        min_level=node.min_log_level,
+        max_size_bytes=_size(index, node, "max_log_size", report),
+        max_rotated_files=node.max_rotated_files or 5,
+        send_stdout_as=node.send_stdout_as,
+        send_logs_as=node.send_logs_as,
+    )
+
+
+def _default_finish_grace(environ: Mapping[str, str], report: Report) -> float:
+    """How long nodes that say nothing about it may live on, in seconds."""
+    written = environ.get(_FINISH_GRACE, "").strip()
+    if not written:
+        return DEFAULT_FINISH_GRACE_S
+    try:
+        grace_s = float(written)
+    except ValueError:
+        grace_s = math.nan
+    if math.isfinite(grace_s) and grace_s >= 0:
+        return grace_s
+    what = f"the environment variable `{_FINISH_GRACE}` is `{written}`, which is no time"
+    report.problem_anywhere(what, mend="write plain seconds, `120`, or unset it")
+    return DEFAULT_FINISH_GRACE_S
 
 
 def _size(index: int, node: NodeEntry, key: str, report: Report) -> int | None:
@@ -164,13 +213,13 @@ def _size(index: int, node: NodeEntry, key: str, report: Report) -> int | None:
     if value is None:
         return None
     match = _SIZE.fullmatch(str(value))
-    size_bytes = int(float(match[1]) * _SIZE_UNITS[match[2].upper()]) if match else 0
-    if size_bytes <= 0:
+    size = float(match[1]) * _SIZE_UNITS[match[2].upper()] if match else 0.0
+    if not 1 <= size < _SIZE_END:
         name = node_name(report.source.value, index)
-        what = f"`{key}` of {name}: `{value}` is no size"
+        what = f"`{key}` of {name}: `{shortened(str(value))}` is no size"
         report.problem(what, "nodes", index, key, mend="write `50MB`, `1GB`, or a number of bytes")
         return None
-    return size_bytes
+    return int(size)
 
 
 def _cores(index: int, node: NodeEntry, report: Report) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ Called by `descriptor.planner`. Elsewhere: the message itself (`wire.runtime`), 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dora.descriptor.command import python_words, similar_file
@@ -25,8 +26,6 @@ from dora.wire.runtime import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from dora.descriptor.command import Surroundings
     from dora.descriptor.model import NodeEntry
     from dora.descriptor.operators import Operator
@@ -49,12 +48,21 @@ def runtime_command(
     return Command((*words, "-c", program), folder)
 
 
+def operator_sources(index: int, node: NodeEntry, around: Surroundings) -> dict[str, Path]:
+    """The Python file of each operator of a node, absolute."""
+    return {
+        operator.id: Path(os.path.abspath(around.working_dir / (operator.source or "")))
+        for operator in operators_of(index, node)
+    }
+
+
 def runtime_env(index: int, node: NodeEntry, around: Surroundings) -> dict[str, str]:
     """What the process of a node with operators finds in its environment."""
+    sources = operator_sources(index, node, around)
     operators = [
         OperatorConfig(
             operator.id,
-            os.path.abspath(around.working_dir / (operator.source or "")),
+            str(sources[operator.id]),
             list(operator.entry.inputs),
             list(dict.fromkeys(operator.entry.outputs)),
         )

@@ -238,8 +238,10 @@ def _fits(value: Any, expected: inspect.Type) -> bool:
             kinds = int if isinstance(expected, inspect.IntType) else (int, float)
             if not isinstance(value, kinds) or isinstance(value, bool):
                 return False
-            return (expected.ge is None or value >= expected.ge) and (
-                expected.le is None or value <= expected.le
+            return (
+                (expected.gt is None or value > expected.gt)
+                and (expected.ge is None or value >= expected.ge)
+                and (expected.le is None or value <= expected.le)
             )
     return False
 
@@ -277,6 +279,8 @@ def _expected(expected: inspect.Type) -> str:
             kind = "a whole number" if isinstance(expected, inspect.IntType) else "a number"
             if expected.le is not None:
                 return f"{kind} from {expected.ge} to {expected.le}"
+            if expected.gt is not None:
+                return f"{kind} greater than {expected.gt:g}"
             return f"{kind}, 0 or more" if expected.ge is not None else kind
         case inspect.LiteralType():
             return "one of " + ", ".join(f"`{name}`" for name in expected.values)

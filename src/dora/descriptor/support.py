@@ -1,7 +1,7 @@
 """Which keys of a dataflow file this release obeys; the others are known, and named plainly.
 
-A key that would change *what runs* is a mistake as long as it is not supported; one whose absence
-only makes the run weaker is a warning. The tables shrink as releases add to them.
+A key that would change *what runs* is a mistake as long as it is not supported. The table shrinks
+as releases add to what they obey.
 
 Works on the filled model and the report. Elsewhere: keys that nobody knows (`descriptor.shape`).
 """
@@ -38,24 +38,12 @@ _COMPANIONS = {
     "rev": "git",
     "params": "module",
 }
-_DEGRADED = {
-    "health_check_timeout": "a node that hangs is not killed",
-    "startup_timeout": "a node may take as long as it likes to connect",
-    "finish_grace_secs": "a node whose inputs are all closed is not hurried",
-}
-_DEGRADED_TOP = {
-    "health_check_interval": "nodes that hang are not killed",
-}
-_NOT_YET = "is not obeyed in this release"
 
 
 def check_support(flow: Dataflow, report: Report) -> None:
     """Report the keys that are known and not obeyed, and nodes of no kind or of several."""
     if flow.deploy is not None:
         _unsupported(report, "deploy", "deploy")
-    for key, effect in _DEGRADED_TOP.items():
-        if getattr(flow, key):
-            report.warn(f"`{key}` {_NOT_YET}: {effect}", key)
     check_nodes(flow.nodes, report)
 
 
@@ -82,15 +70,6 @@ def _check_node(index: int, node: NodeEntry, report: Report) -> None:
     check_operators(index, node, report)
     if node.module is not None:
         _check_module(index, node, report)
-        return
-    # A process of operators starts one that failed anew by itself.
-    has_operators = node.operator is not None or node.operators is not None
-    if node.restart_policy not in {None, "never"} and not has_operators:
-        what = f"{name}: `restart_policy` {_NOT_YET}: a node that exits is not started again"
-        report.warn(what, "nodes", index, "restart_policy")
-    for key, effect in _DEGRADED.items():
-        if getattr(node, key) not in (None, {}, []):
-            report.warn(f"{name}: `{key}` {_NOT_YET}: {effect}", "nodes", index, key)
 
 
 def _check_kind(index: int, node: NodeEntry, report: Report) -> None:
