@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import asyncio
     import socket
 
+    from dora.daemon.callbacks import Loop
     from dora.daemon.link import LinkOwner
     from dora.daemon.observer import Observer
     from dora.transport.endpoint import Listener
@@ -35,7 +36,7 @@ class Door:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         listener: Listener,
         owner: LinkOwner,
         observer: Observer,

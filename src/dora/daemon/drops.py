@@ -1,7 +1,7 @@
 """Messages dropped on the edges: the first one of each is told at once, all are summed at the end.
 
 Senders count on their boards, so looking costs the nodes nothing. Elsewhere: the boards
-(`daemon.wiring`), lines that log inputs lost (`daemon.logfeed`).
+(`daemon.boards`), lines that log inputs lost (`daemon.logfeed`).
 """
 
 from __future__ import annotations
@@ -12,34 +12,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from dora.daemon.edge_book import EdgeBook
     from dora.daemon.edges import Edge
     from dora.daemon.logfeed import LogFeed
     from dora.daemon.wiring import Wiring
 
 
 class DropWatch:
-    """Looks at the counters of all edges."""
+    """Looks at the counters of all edges that nodes read."""
 
-    def __init__(
-        self, edges: tuple[Edge, ...], wiring: Wiring, feed: Callable[[], LogFeed | None]
-    ) -> None:
-        self._edges = edges
+    def __init__(self, book: EdgeBook, wiring: Wiring, feed: Callable[[], LogFeed | None]) -> None:
+        self._book = book
         self._wiring = wiring
         self._feed = feed
         self._told: set[int] = set()
 
-    @property
-    def watching(self) -> bool:
-        """Whether there is an edge that has not lost anything yet."""
-        return len(self._told) < len(self._edges)
-
     def news(self) -> list[str]:
         """A text for each edge that lost its first message since the last call."""
         texts = []
-        for number, _sent, dropped in self._counts():
-            if dropped and number not in self._told:
-                self._told.add(number)
-                edge = self._edges[number]
+        for edge, _sent, dropped in self._counts(self._told):
+            if dropped:
+                self._told.add(edge.number)
                 lost = (
                     "a message that waited for room" if edge.backpressure else "the oldest message"
                 )
@@ -53,26 +46,25 @@ class DropWatch:
     def totals(self) -> dict[str, int]:
         """Messages dropped so far, by input; only inputs that lost any."""
         lost: Counter[str] = Counter()
-        for number, _sent, dropped in self._counts():
+        for edge, _sent, dropped in self._counts():
             if dropped:
-                lost[self._edges[number].target] += dropped
+                lost[edge.target] += dropped
         return dict(lost)
 
     def log_messages(self) -> int:
         """Messages that the daemon itself sent."""
-        feed = self._feed()
-        if feed is None:
-            return 0
-        return sum(feed.counts(edge.number)[0] for edge in self._edges if edge.feed != "node")
+        return sum(sent for edge, sent, _dropped in self._counts() if edge.feed != "node")
 
-    def _counts(self) -> Iterator[tuple[int, int, int]]:
-        """Edge, messages sent, messages dropped; an edge once for each board that it is on."""
-        for boards in self._wiring.boards.values():
-            for board in boards:
-                for index, number in enumerate(board.routes):
-                    yield (number, *board.reader.route(index))
+    def _counts(
+        self, without: set[int] | frozenset[int] = frozenset()
+    ) -> Iterator[tuple[Edge, int, int]]:
+        """Edge, messages sent, messages dropped."""
         feed = self._feed()
-        if feed is not None:
-            for edge in self._edges:
-                if edge.feed != "node":
-                    yield (edge.number, *feed.counts(edge.number))
+        for edge in self._book.edges.values():
+            if edge.tap or edge.number in without:
+                continue
+            if edge.feed == "node":
+                counts = self._wiring.boards.counts(edge)
+                yield edge, counts.sent, counts.dropped
+            elif feed is not None:
+                yield (edge, *feed.counts(edge.number))

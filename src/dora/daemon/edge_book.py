@@ -1,7 +1,8 @@
-"""Which edges are over, at their sender's end or their receiver's, and who must be told. Pure.
+"""Which edges there are and which are over, at their sender's end or their receiver's. Pure.
 
 A part of `daemon.supervisor`, which decides when: an edge is *closed* when its sender will send
-nothing more, and *lost* when its receiver will read nothing more.
+nothing more, and *lost* when its receiver will read nothing more. An edge that is over stays in the
+book; a new one between the same ports has a new number.
 """
 
 from __future__ import annotations
@@ -24,41 +25,79 @@ class EdgeBook:
     """The state of all edges of a dataflow."""
 
     def __init__(self, edges: tuple[Edge, ...], roster: Roster) -> None:
-        self._edges = edges
+        self.edges: dict[int, Edge] = {}
+        self._sent: dict[str, list[Edge]] = defaultdict(list)
+        self._read: dict[str, list[Edge]] = defaultdict(list)
         self._roster = roster
         self._closed: set[int] = set()
         self._lost: set[int] = set()
+        self.next_number = 0
+        for edge in edges:
+            self.add(edge)
+
+    def add(self, edge: Edge) -> None:
+        """Take a new edge in, whose number is `next_number`."""
+        self.edges[edge.number] = edge
+        self._sent[edge.sender].append(edge)
+        if not edge.tap:
+            self._read[edge.receiver].append(edge)
+        self.next_number = edge.number + 1
+
+    def remove(self, number: int) -> Edge:
+        """Take an edge out that nobody will ask for again."""
+        edge = self.edges.pop(number)
+        self._sent[edge.sender].remove(edge)
+        if not edge.tap:
+            self._read[edge.receiver].remove(edge)
+        return edge
 
     def touching(self, node: str) -> list[Edge]:
         """Edges that a node sends on or receives from."""
-        return [edge for edge in self._edges if node in (edge.sender, edge.receiver)]
+        own = [*self.sent_by(node), *(e for e in self.read_by(node) if e.sender != node)]
+        return sorted(own, key=lambda edge: edge.number)
 
     def sent_by(self, node: str) -> list[Edge]:
         """Edges that a node writes its messages to, and those that carry its lines."""
-        return [edge for edge in self._edges if edge.sender == node]
+        return list(self._sent.get(node, ()))
 
     def written_by(self, node: str) -> list[Edge]:
         """Edges that a node itself writes to."""
-        return [edge for edge in self._edges if edge.sender == node and edge.feed == "node"]
+        return [edge for edge in self.sent_by(node) if edge.feed == "node"]
 
     def read_by(self, node: str) -> list[Edge]:
         """Edges that a node reads from."""
-        return [edge for edge in self._edges if edge.receiver == node]
+        return list(self._read.get(node, ()))
+
+    def feeding(self, node: str, input_id: str) -> Edge | None:
+        """The edge that feeds an input now, if one does."""
+        for edge in self.read_by(node):
+            if edge.input == input_id and not self.is_over(edge):
+                return edge
+        return None
 
     def is_over(self, edge: Edge) -> bool:
         """Whether either end is done with it."""
         return edge.number in self._closed or edge.number in self._lost
 
+    def is_closed(self, edge: Edge) -> bool:
+        """Whether its sender is done with it."""
+        return edge.number in self._closed
+
     def is_lost(self, edge: Edge) -> bool:
         """Whether its receiver is done with it."""
         return edge.number in self._lost
 
-    def close(self, edges: Iterable[Edge]) -> list[Instruction]:
+    def all_closed(self, node: str) -> bool:
+        """Whether a node has data inputs, and nothing more comes on any of them."""
+        reads = [e for e in self.read_by(node) if e.feed != "dataflow" and not self.is_lost(e)]
+        return bool(reads) and all(self.is_closed(edge) for edge in reads)
+
+    def close(self, edges: Iterable[Edge], *, detached: bool = False) -> list[Instruction]:
         """Their senders will send nothing more."""
         fresh = [e.number for e in edges if e.number not in self._closed]
         self._closed.update(fresh)
         wanted = tuple(number for number in fresh if number not in self._lost)
-        return [CloseEdges(wanted)] if wanted else []
+        return [CloseEdges(wanted, detached)] if wanted else []
 
     def lose(self, edges: Iterable[Edge], *, died: bool) -> list[Instruction]:
         """Their receivers will read nothing more; one that `died` holds nothing any more either."""
@@ -69,26 +108,22 @@ class EdgeBook:
         instructions: list[Instruction] = [LoseEdges(fresh)] if fresh else []
         return instructions + self.tell_senders(told, died=died)
 
-    def tell_senders(
-        self, edges: list[Edge], *, died: bool, stays: bool = False
-    ) -> list[Instruction]:
+    def tell_senders(self, edges: list[Edge], *, died: bool) -> list[Instruction]:
         """Tell those who send on these edges that nobody reads them now."""
         senders: dict[str, list[int]] = defaultdict(list)
         for edge in edges:
-            if edge.feed == "node" and self._roster[edge.sender].linked:
+            if edge.feed == "node" and self._roster.is_linked(edge.sender):
                 senders[edge.sender].append(edge.number)
-        return [
-            Tell(sender, ReceiverGone(numbers, died, stays)) for sender, numbers in senders.items()
-        ]
+        return [Tell(sender, ReceiverGone(numbers, died)) for sender, numbers in senders.items()]
 
     def tell_consumers(self, node: str, failure: NodeFailure) -> list[Instruction]:
         """Tell those who read from a node that it failed."""
         inputs: dict[str, list[str]] = defaultdict(list)
         for edge in self.sent_by(node):
-            if edge.number not in self._lost:
+            if edge.number not in self._lost and not edge.tap:
                 inputs[edge.receiver].append(edge.input)
         return [
             Tell(receiver, NodeFailed(node, failure.brief, ids))
             for receiver, ids in inputs.items()
-            if self._roster[receiver].linked
+            if self._roster.is_linked(receiver)
         ]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
+    from dora.daemon.callbacks import Loop
     from dora.daemon.logfeed import LogFeed
     from dora.daemon.wiring import Wiring
 
@@ -21,7 +21,7 @@ class EdgeCloser:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         wiring: Wiring,
         feed: Callable[[], LogFeed | None],
     ) -> None:
@@ -31,12 +31,12 @@ class EdgeCloser:
         self._full: dict[int, int] = {}
         """Edges whose pipe is too full for the CLOSE ticket, and the descriptor watched."""
 
-    def close_edge(self, number: int) -> None:
+    def close_edge(self, number: int, *, detached: bool = False) -> None:
         """Put the CLOSE ticket behind all that was sent; later if there is no room."""
         self._stop_feed(number)
-        if self._wiring.has(number) and not self._wiring.try_close(number):
+        if self._wiring.has(number) and not self._wiring.try_close(number, detached=detached):
             fd = self._full[number] = self._wiring.pipes(number).ticket_write
-            self._loop.add_writer(fd, self._retry, number)
+            self._loop.add_writer(fd, self._retry, number, detached)
 
     def lose_edge(self, number: int) -> None:
         """Give up an edge that nobody reads any more."""
@@ -52,9 +52,9 @@ class EdgeCloser:
             self._loop.remove_writer(fd)
         self._full.clear()
 
-    def _retry(self, number: int) -> None:
+    def _retry(self, number: int, detached: bool) -> None:
         self._loop.remove_writer(self._full.pop(number))
-        self.close_edge(number)
+        self.close_edge(number, detached=detached)
 
     def _stop_feed(self, number: int) -> None:
         feed = self._feed()

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from dora.descriptor.plan import Plan
+    from collections.abc import Iterable
+
+    from dora.descriptor.plan import NodePlan, Plan
     from dora.ids import LogsRef, NodeId, PortId
 
 DAEMON = "dora"
@@ -28,7 +30,7 @@ _BACKPRESSURE_LOG_QUEUE = 100
 
 
 class Edge(msgspec.Struct, frozen=True):
-    """One edge; `number` is its place in the plan's tuple of edges."""
+    """One edge. Those of a plan are numbered in its order, later ones go on from there."""
 
     number: int
     sender: NodeId
@@ -43,6 +45,8 @@ class Edge(msgspec.Struct, frozen=True):
     as_arrow: bool = False
     logs: LogsRef | None = None
     """Which lines of the dataflow, when `feed` is "dataflow"."""
+    tap: bool = False
+    """Read by a client, not by a node: `receiver` and `input` are empty."""
 
     @property
     def source(self) -> str:
@@ -55,24 +59,26 @@ class Edge(msgspec.Struct, frozen=True):
         return f"{self.receiver}/{self.input}"
 
 
-def edges_of(plan: Plan) -> tuple[Edge, ...]:
-    """All edges of a plan, in the order of its routes, then of its log routes."""
+def edges_of(plan: Plan, first: int = 0, running: Iterable[NodePlan] = ()) -> tuple[Edge, ...]:
+    """All edges of a plan, in the order of its routes, then of its log routes.
+
+    Args:
+        plan: What is wired.
+        first: The number of its first edge.
+        running: Nodes that run already, which the plan may read from.
+    """
     edges: list[Edge] = []
-    settings = {node.id: node.logs for node in plan.nodes}
+    senders = {node.id: node for node in (*running, *plan.nodes)}
     for route in plan.routes:
-        logs = settings[route.sender]
-        feed: Feed = "node"
-        if route.output == logs.send_stdout_as:
-            feed = "stdout"
-        elif route.output == logs.send_logs_as:
-            feed = "logs"
+        sender = senders.get(route.sender)
+        feed: Feed = "node" if sender is None else feed_of(sender, route.output)
         lossless = route.backpressure and feed == "node"
         size = route.queue_size
         if route.backpressure and not lossless:
             size = max(_BACKPRESSURE_LOG_QUEUE, 10 * size)
         edges.append(
             Edge(
-                number=len(edges),
+                number=first + len(edges),
                 sender=route.sender,
                 output=route.output,
                 receiver=route.receiver,
@@ -90,7 +96,7 @@ def edges_of(plan: Plan) -> tuple[Edge, ...]:
             size = max(_BACKPRESSURE_LOG_QUEUE, 10 * size)
         edges.append(
             Edge(
-                number=len(edges),
+                number=first + len(edges),
                 sender=DAEMON,
                 output=str(log_route.logs),
                 receiver=log_route.receiver,
@@ -102,3 +108,10 @@ def edges_of(plan: Plan) -> tuple[Edge, ...]:
             )
         )
     return tuple(edges)
+
+
+def feed_of(node: NodePlan, output: PortId) -> Feed:
+    """Who writes an output of a node: the node, or the daemon, its lines."""
+    if output == node.logs.send_stdout_as:
+        return "stdout"
+    return "logs" if output == node.logs.send_logs_as else "node"

@@ -22,9 +22,64 @@ from dora.wire.messages import NodeConfig, encode_config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dora.daemon.edges import Edge
-    from dora.descriptor.plan import Command, Plan
+    from dora.descriptor.plan import Command, NodePlan, Plan
     from dora.transport.endpoint import Listener
+
+
+class SpawnError(Exception):
+    """A process could not be started, and why."""
+
+
+class Starter:
+    """Starts processes of one dataflow.
+
+    Args:
+        dataflow_id: Which.
+        address: Where its daemon listens.
+    """
+
+    def __init__(self, dataflow_id: str, address: str) -> None:
+        self._dataflow_id = dataflow_id
+        self._address = address
+        self._base = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self.warnings: list[str] = []
+        """What a process was to be given and could not; whoever tells of it clears this."""
+
+    def environment(self, node: NodePlan, incarnation: int) -> dict[str, str]:
+        """What a node's process finds beside the daemon's own environment."""
+        config = NodeConfig(self._dataflow_id, node.id, incarnation, self._address)
+        return {**node.env, "DORA_NODE_CONFIG": encode_config(config)}
+
+    def start(self, node: NodePlan, incarnation: int) -> NodeProcess:
+        """Start a process of a node.
+
+        Raises:
+            SpawnError: it could not be started.
+        """
+        assert node.command is not None
+        env = {**self._base, **self.environment(node, incarnation)}
+        try:
+            process = NodeProcess(node.command.argv, node.command.cwd, env)
+        except OSError as exc:
+            raise SpawnError(f"`{node.command.argv[0]}`: {exc.strerror or exc}") from exc
+        if node.cpu_affinity:
+            try:
+                process.pin(node.cpu_affinity)
+            except OSError as exc:
+                cores = ", ".join(map(str, node.cpu_affinity))
+                self.warnings.append(
+                    f"node `{node.id}` runs on all cores: `cpu_affinity: [{cores}]` was refused "
+                    f"({exc.strerror})"
+                )
+        if node.nice is not None:
+            try:
+                process.set_nice(node.nice)
+            except OSError as exc:
+                self.warnings.append(
+                    f"node `{node.id}` runs at the daemon's own priority: `nice: {node.nice}` was "
+                    f"refused ({exc.strerror})"
+                )
+        return process
 
 
 class Launched(msgspec.Struct):
@@ -32,8 +87,8 @@ class Launched(msgspec.Struct):
 
     dataflow_id: str
     plan: Plan
-    edges: tuple[Edge, ...]
     listener: Listener
+    starter: Starter
     started_s: float
     """When, by the monotonic clock."""
     processes: dict[str, NodeProcess] = msgspec.field(default_factory=dict)
@@ -41,7 +96,6 @@ class Launched(msgspec.Struct):
     """Why a node could not be started."""
     by_hand: dict[str, str] = msgspec.field(default_factory=dict)
     """What to type in a terminal to start the nodes that are the user's to start."""
-    warnings: list[str] = msgspec.field(default_factory=list)
 
 
 def launch(plan: Plan) -> Launched:
@@ -54,32 +108,20 @@ def launch(plan: Plan) -> Launched:
     limits.provide(plan, edges)
     dataflow_id = new_dataflow_id()
     address = endpoint.address_of(dataflow_id)
-    launched = Launched(dataflow_id, plan, edges, endpoint.Listener(address), time.monotonic())
-    base = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    starter = Starter(dataflow_id, address)
+    listener = endpoint.Listener(address)
+    launched = Launched(dataflow_id, plan, listener, starter, time.monotonic())
     for node in plan.nodes:
         if node.command is None:
             continue
-        config = encode_config(NodeConfig(dataflow_id, node.id, 0, address))
-        own = {**node.env, "DORA_NODE_CONFIG": config}
         if node.by_hand:
+            own = starter.environment(node, 0)
             launched.by_hand[node.id] = _command_line(node.command, own)
             continue
-        env = {**base, **own}
         try:
-            process = NodeProcess(node.command.argv, node.command.cwd, env)
-        except OSError as exc:
-            launched.errors[node.id] = f"`{node.command.argv[0]}`: {exc.strerror or exc}"
-            continue
-        launched.processes[node.id] = process
-        if node.cpu_affinity:
-            try:
-                process.pin(node.cpu_affinity)
-            except OSError as exc:
-                cores = ", ".join(map(str, node.cpu_affinity))
-                launched.warnings.append(
-                    f"node `{node.id}` runs on all cores: `cpu_affinity: [{cores}]` was refused "
-                    f"({exc.strerror})"
-                )
+            launched.processes[node.id] = starter.start(node, 0)
+        except SpawnError as exc:
+            launched.errors[node.id] = str(exc)
     return launched
 
 

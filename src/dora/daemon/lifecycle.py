@@ -1,8 +1,9 @@
 """The life of one node, as one table: events in, states out. Pure.
 
 A node that dora spawns goes SPAWNING, WAITING (at the start barrier), RUNNING, maybe CLOSED (it
-said goodbye, its process lives on), maybe STOPPING, FINISHED. A dynamic node, which somebody else
-starts, goes round: ABSENT, WAITING, RUNNING, and back to ABSENT.
+said goodbye, its process lives on), maybe STOPPING, FINISHED; where it is started again, it goes
+from any of these to BACKOFF and begins anew. A dynamic node, which somebody else starts, goes
+round: ABSENT, WAITING, RUNNING, and back to ABSENT.
 
 Also here: whether an exit counts as success, for that settles what FINISHED means. Elsewhere: what
 a dataflow does about it (`daemon.supervisor`), how an exit is told (`daemon.report`).
@@ -25,6 +26,7 @@ class NodeState(Enum):
     RUNNING = auto()  # started; events flow
     CLOSED = auto()  # said goodbye; the process lives on
     STOPPING = auto()  # told to stop; the stop deadline is ticking
+    BACKOFF = auto()  # exited; waits for its next start
     FINISHED = auto()  # exited, and stays so
     ABSENT = auto()  # a dynamic node that nobody has started yet, or that has left
 
@@ -49,32 +51,59 @@ class ExitedForGood(msgspec.Struct, frozen=True):
     """The process ended and no new one takes its place."""
 
 
+class ExitedToRestart(msgspec.Struct, frozen=True):
+    """The process ended and a new one is to take its place."""
+
+
+class BackoffOver(msgspec.Struct, frozen=True):
+    """A new process is started now."""
+
+
 class NodeLeft(msgspec.Struct, frozen=True):
     """A dynamic node is gone; it may come back."""
 
 
-NodeEvent = NodeConnected | BarrierOpened | NodeClosed | StopRequested | ExitedForGood | NodeLeft
+NodeEvent = (
+    NodeConnected
+    | BarrierOpened
+    | NodeClosed
+    | StopRequested
+    | ExitedForGood
+    | ExitedToRestart
+    | BackoffOver
+    | NodeLeft
+)
 
 _S = NodeState
 TRANSITIONS: dict[tuple[NodeState, type[NodeEvent]], NodeState] = {
     (_S.SPAWNING, NodeConnected): _S.WAITING,
     (_S.SPAWNING, StopRequested): _S.STOPPING,
     (_S.SPAWNING, ExitedForGood): _S.FINISHED,
+    (_S.SPAWNING, ExitedToRestart): _S.BACKOFF,
     (_S.WAITING, BarrierOpened): _S.RUNNING,
     (_S.WAITING, NodeClosed): _S.CLOSED,
     (_S.WAITING, StopRequested): _S.STOPPING,
     (_S.WAITING, ExitedForGood): _S.FINISHED,
+    (_S.WAITING, ExitedToRestart): _S.BACKOFF,
     (_S.WAITING, NodeLeft): _S.ABSENT,
     (_S.RUNNING, NodeClosed): _S.CLOSED,
     (_S.RUNNING, StopRequested): _S.STOPPING,
     (_S.RUNNING, ExitedForGood): _S.FINISHED,
+    (_S.RUNNING, ExitedToRestart): _S.BACKOFF,
     (_S.RUNNING, NodeLeft): _S.ABSENT,
     (_S.CLOSED, StopRequested): _S.STOPPING,
     (_S.CLOSED, ExitedForGood): _S.FINISHED,
+    (_S.CLOSED, ExitedToRestart): _S.BACKOFF,
     (_S.STOPPING, NodeClosed): _S.STOPPING,
+    (_S.STOPPING, StopRequested): _S.STOPPING,
     (_S.STOPPING, ExitedForGood): _S.FINISHED,
+    (_S.STOPPING, ExitedToRestart): _S.BACKOFF,
     (_S.STOPPING, NodeLeft): _S.ABSENT,
+    (_S.BACKOFF, BackoffOver): _S.SPAWNING,
+    (_S.BACKOFF, StopRequested): _S.FINISHED,
+    (_S.BACKOFF, ExitedForGood): _S.FINISHED,
     (_S.ABSENT, NodeConnected): _S.WAITING,
+    (_S.ABSENT, ExitedForGood): _S.FINISHED,
 }
 
 _HISTORY = 20

@@ -6,6 +6,7 @@ once, a node's before it is sent its descriptors.
 
 from __future__ import annotations
 
+import os
 import resource
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from dora.daemon.edges import DAEMON
 from dora.errors import DescriptorLimitError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dora.daemon.edges import Edge
     from dora.descriptor.plan import Plan
 
@@ -22,17 +25,19 @@ _PER_NODE = 10
 _PER_EDGE = 4
 _PER_LOG_EDGE = 7
 _OWN = 64
+_SPARE = 512
+"""For clients and what they look into, where the hard limit allows it."""
 _NODES_OWN = 128
 """For what a node opens itself: its epoll, its files, its libraries."""
 
 
-def daemon_needs(plan: Plan, edges: tuple[Edge, ...]) -> int:
+def daemon_needs(plan: Plan, edges: Iterable[Edge]) -> int:
     """How many descriptors the daemon takes for this plan."""
     pipes = sum(_PER_EDGE if edge.feed == "node" else _PER_LOG_EDGE for edge in edges)
     return len(plan.nodes) * _PER_NODE + pipes + _OWN
 
 
-def nodes_need(edges: tuple[Edge, ...]) -> dict[str, int]:
+def nodes_need(edges: Iterable[Edge]) -> dict[str, int]:
     """How many descriptors each node with edges takes."""
     needs: Counter[str] = Counter()
     senders: dict[str, set[str]] = {}
@@ -46,7 +51,7 @@ def nodes_need(edges: tuple[Edge, ...]) -> dict[str, int]:
     return {node: count + _NODES_OWN for node, count in needs.items()}
 
 
-def provide(plan: Plan, edges: tuple[Edge, ...]) -> None:
+def provide(plan: Plan, edges: Iterable[Edge]) -> None:
     """Raise this process's soft limit as far as the plan needs.
 
     Raises:
@@ -54,15 +59,16 @@ def provide(plan: Plan, edges: tuple[Edge, ...]) -> None:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needs = nodes_need(edges)
-    here = daemon_needs(plan, edges)
+    here = daemon_needs(plan, edges) + len(os.listdir("/proc/self/fd"))
     worst = max(needs, key=lambda node: needs[node], default=None)
     if hard != resource.RLIM_INFINITY:
         if here > hard:
             raise DescriptorLimitError(_told("this dataflow needs", here, hard))
         if worst is not None and needs[worst] > hard:
             raise DescriptorLimitError(_told(f"node `{worst}` needs", needs[worst], hard))
-    if soft != resource.RLIM_INFINITY and here > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (here, hard))
+    wanted = here + _SPARE if hard == resource.RLIM_INFINITY else min(here + _SPARE, hard)
+    if soft != resource.RLIM_INFINITY and wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def provide_for_node(pid: int, needed: int) -> None:

@@ -15,15 +15,17 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from dora.errors import ProtocolError
+from dora.transport import endpoint
 from dora.wire.extensions import MOST_BYTES
 from dora.wire.framing import Deframer, frame
 from dora.wire.messages import MAX_DESCRIPTORS_PER_FRAME, Descriptors, encode
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Sequence
 
     import msgspec
+
+    from dora.daemon.callbacks import Loop
 
 _MAX_INCOMING_BYTES = MOST_BYTES + (1 << 20)
 _READ_BYTES = 1 << 16
@@ -46,9 +48,7 @@ class LinkOwner(Protocol):
 class Link:
     """One connected control socket. Takes over `sock`; `close()` twice is fine."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, owner: LinkOwner
-    ) -> None:
+    def __init__(self, loop: Loop, sock: socket.socket, owner: LinkOwner) -> None:
         self.node: str | None = None
         """Whose it is; None until it has registered."""
         self.visitor = False
@@ -66,6 +66,11 @@ class Link:
         self.closed = False
         sock.setblocking(False)
         loop.add_reader(sock, self._read)
+
+    @property
+    def peer_pid(self) -> int:
+        """The process at the other end, as this one numbers processes; 0 if it cannot see it."""
+        return 0 if self.closed else endpoint.peer_pid(self._socket)
 
     def send(self, message: msgspec.Struct, fds: Sequence[int] = ()) -> None:
         """Send a message behind its descriptors, which stay the caller's."""

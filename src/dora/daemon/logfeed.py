@@ -44,23 +44,28 @@ class LogFeed:
         arena = Arena(memory, arena_id, DEFAULT_ARENA_BYTES)
         self._sender = Sender(arena)
         self._dataflow_id = dataflow_id
+        self._arena = arena
         self._edges: dict[int, Edge] = {}
         self._counters: dict[int, memoryview] = {}
         for edge, pipes in edges:
-            counters = memoryview(bytearray(32)).cast("Q")
-            route = SendingEdge(
-                edge.number,
-                os.dup(pipes.ticket_write),
-                os.dup(pipes.ticket_read),
-                os.dup(pipes.return_read),
-                pipes.queue_size,
-                backpressure=False,
-                arena=arena,
-                counters=counters[:2],
-            )
-            self._sender.add_output(_output(edge.number), [route], counters[2:])
-            self._edges[edge.number] = edge
-            self._counters[edge.number] = counters
+            self.add(edge, pipes)
+
+    def add(self, edge: Edge, pipes: EdgePipes) -> None:
+        """Send lines on one more edge. Its pipes stay the caller's."""
+        counters = memoryview(bytearray(40)).cast("Q")
+        route = SendingEdge(
+            edge.number,
+            os.dup(pipes.ticket_write),
+            os.dup(pipes.ticket_read),
+            os.dup(pipes.return_read),
+            pipes.queue_size,
+            backpressure=False,
+            arena=self._arena,
+            counters=counters[:3],
+        )
+        self._sender.add_output(_output(edge.number), [route], counters[3:])
+        self._edges[edge.number] = edge
+        self._counters[edge.number] = counters
 
     def raw(self, node: str, texts: list[str]) -> None:
         """Send a node's lines as they are, with their ends."""

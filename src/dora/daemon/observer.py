@@ -8,6 +8,23 @@ if TYPE_CHECKING:
     from dora.daemon.logs import LogLine
 
 
+class Observers:
+    """Several observers as one."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def lines(self, batch: list[LogLine]) -> None:
+        """Show lines to all."""
+        for observer in self._observers:
+            observer.lines(batch)
+
+    def notice(self, level: str, text: str) -> None:
+        """Show a word of the daemon to all."""
+        for observer in self._observers:
+            observer.notice(level, text)
+
+
 class Observer(Protocol):
     """Shows a running dataflow; called from the daemon's loop, so it must not wait."""
 

@@ -22,10 +22,10 @@ from dora.daemon.logs import (
 )
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
     from pathlib import Path
 
+    from dora.daemon.callbacks import Loop
     from dora.daemon.logfeed import LogFeed
     from dora.daemon.observer import Observer
     from dora.daemon.process import NodeProcess
@@ -86,7 +86,7 @@ class NodeOutput:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         node: NodePlan,
         process: NodeProcess,
         folder: LogFolder,
@@ -103,6 +103,18 @@ class NodeOutput:
         self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
         loop.add_reader(process.stdout, self._read, "stdout")
         loop.add_reader(process.stderr, self._read, "stderr")
+
+    def say(self, text: str) -> None:
+        """Put the daemon's own lines about this node among its lines, as errors."""
+        now = timestamp_now()
+        node = self._node
+        lines = [
+            LogLine(node.id, "stderr", "error", line, now, "dora") for line in text.splitlines()
+        ]
+        if (feed := self._feed()) is not None:
+            feed.lines(node.id, lines)
+        self._folder.write(node, lines)
+        self._observer.lines(lines)
 
     def drain(self) -> None:
         """Read all that is left once the process is gone, and give up the pipes."""

@@ -79,6 +79,8 @@ class NodeProcess:
         os.set_blocking(self.stdout, False)
         os.set_blocking(self.stderr, False)
         self._reaped = False
+        self.returncode = 0
+        """Once it was reaped: its exit status, or the signal's number, negative."""
 
     def pin(self, cores: Iterable[int]) -> None:
         """Let it run on these cores only.
@@ -87,6 +89,14 @@ class NodeProcess:
             OSError: the machine has none of them.
         """
         os.sched_setaffinity(self.pid, cores)
+
+    def set_nice(self, nice: int) -> None:
+        """Set the priority of its group: -20, the highest, to 19.
+
+        Raises:
+            OSError: this user may not set it so.
+        """
+        os.setpriority(os.PRIO_PGRP, self.pid, nice)
 
     def signal_group(self, number: signal.Signals) -> None:
         """Signal the process and all that are still in its group."""
@@ -108,11 +118,18 @@ class NodeProcess:
         assert ended is not None
         self._reaped = True
         code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-        self._process.returncode = code  # so that Popen does not miss its process
+        self._process.returncode = self.returncode = code  # so that Popen does not miss its process
         os.close(self.pidfd)
         self.pidfd = -1
         os.close(self._lifeline)
         return code
+
+    def end(self) -> None:
+        """Kill it with its group, reap it, give all up."""
+        self.signal_group(signal.SIGKILL)
+        self.reap()
+        for stream in ("stdout", "stderr"):
+            self.close_output(stream)
 
     def close_output(self, stream: str) -> None:
         """Read nothing more from `stdout` or `stderr`; twice is fine."""

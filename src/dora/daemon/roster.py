@@ -5,11 +5,13 @@ Elsewhere: the states of a node (`daemon.lifecycle`), what follows from them (`d
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from dora.daemon.lifecycle import NodeLife, NodeState
 from dora.daemon.report import listed
 from dora.ids import suggest
+from dora.wire.restarts import Restarts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,21 +19,64 @@ if TYPE_CHECKING:
     from dora.descriptor.plan import NodePlan, Plan
 
 
+class Goal(Enum):
+    """What one node was asked to end for."""
+
+    NONE = auto()  # nobody asked
+    RESTART = auto()  # to be started again
+    STOP = auto()  # to stay stopped
+    REMOVE = auto()  # to be taken out of the dataflow
+    REPLACE = auto()  # to make room for its successor
+
+
+class Successor:
+    """A process that is to take a node's place once it has come up."""
+
+    def __init__(
+        self, plan: NodePlan, incarnation: int, ticket: int, grace_s: float | None
+    ) -> None:
+        self.plan = plan
+        self.incarnation = incarnation
+        self.ticket = ticket
+        self.grace_s = grace_s
+        self.pid: int | None = None
+        """Of the process that registered; None: none has."""
+
+
 class NodeRecord:
     """What the supervisor knows of one node."""
 
     def __init__(self, plan: NodePlan) -> None:
         self.id = plan.id
-        self.dynamic = not plan.spawned
-        self.by_hand = plan.by_hand
-        self.life = NodeLife(plan.id, dynamic=self.dynamic)
+        self.life = NodeLife(plan.id, dynamic=not plan.spawned)
         self.incarnation = 0
+        self._incarnations = 0
         self.joins = 0
         """How often it has connected."""
+        self.restart_count = 0
+        """How often it was started again."""
         self.linked = False
         """Whether its control socket is up."""
         self.pid: int | None = None
         self.killed = False
+        self.killed_why: str | None = None
+        """What it was killed for, if for something of its own."""
+        self.failed = False
+        """Whether it ended for good, and badly."""
+        self.goal = Goal.NONE
+        self.tickets: list[int] = []
+        """Who wants to know when it has come to its goal."""
+        self.successor: Successor | None = None
+        self.watched_to_finish = False
+        """Whether a timer runs since nothing feeds it any more."""
+        self.take_plan(plan)
+
+    def take_plan(self, plan: NodePlan) -> None:
+        """Go by this plan from now on."""
+        self.plan = plan
+        self.dynamic = not plan.spawned
+        self.by_hand = plan.by_hand
+        self.restarts = Restarts(plan.restart)
         self.wired = bool(plan.inputs or plan.outputs)
         """Whether it has a port, and so is nothing without `Node()`."""
         shell = plan.command is not None and plan.command.argv[:2] == ("sh", "-c")
@@ -51,17 +96,22 @@ class NodeRecord:
 
     @property
     def alive(self) -> bool:
-        """Whether it has a process that dora started."""
+        """Whether it has a process that dora started, or will have one."""
         return not self.dynamic and self.state is not NodeState.FINISHED
 
     @property
-    def next_incarnation(self) -> int:
-        """Which incarnation it is that joins now: dynamic nodes count their joins."""
-        return self.joins if self.dynamic else self.incarnation
+    def may_restart(self) -> bool:
+        """Whether its end may be followed by another start, so that its edges stay till then."""
+        return self.plan.restart.policy != "never" or self.goal in (Goal.RESTART, Goal.REPLACE)
+
+    def new_incarnation(self) -> int:
+        """The number of a process that is to be started: none had it before."""
+        self._incarnations += 1
+        return self._incarnations
 
 
 class Roster:
-    """All nodes of a plan, in its order."""
+    """All nodes of a dataflow, in the plan's order, then as they came."""
 
     def __init__(self, plan: Plan) -> None:
         self._nodes = {node.id: NodeRecord(node) for node in plan.nodes}
@@ -69,11 +119,32 @@ class Roster:
     def __getitem__(self, node_id: str) -> NodeRecord:
         return self._nodes[node_id]
 
+    def __contains__(self, node_id: str) -> bool:
+        return node_id in self._nodes
+
     def __iter__(self) -> Iterator[NodeRecord]:
-        return iter(self._nodes.values())
+        return iter(list(self._nodes.values()))
 
     def __len__(self) -> int:
         return len(self._nodes)
+
+    def get(self, node_id: str) -> NodeRecord | None:
+        """The node of this id, if there is one."""
+        return self._nodes.get(node_id)
+
+    def add(self, plan: NodePlan) -> NodeRecord:
+        """Take a node in."""
+        record = self._nodes[plan.id] = NodeRecord(plan)
+        return record
+
+    def remove(self, node_id: str) -> None:
+        """Take a node out."""
+        del self._nodes[node_id]
+
+    def is_linked(self, node_id: str) -> bool:
+        """Whether there is such a node, and its control socket is up."""
+        node = self._nodes.get(node_id)
+        return node is not None and node.linked
 
     def alive(self) -> list[NodeRecord]:
         """Nodes with a process that dora started."""
@@ -81,30 +152,37 @@ class Roster:
 
     def awaited(self) -> list[str]:
         """Nodes that the start barrier waits for."""
-        unseen = (NodeState.SPAWNING, NodeState.ABSENT)
+        unseen = (NodeState.SPAWNING, NodeState.BACKOFF, NodeState.ABSENT)
         return [n.id for n in self if n.gating and not n.joins and n.state in unseen]
 
     def held_open(self) -> bool:
         """Whether the dataflow goes on although no process of dora's is left."""
         if all(node.dynamic and not node.by_hand for node in self):
-            return True  # it ends when it is asked to
+            return len(self) > 0  # it ends when it is asked to
         return any(node.by_hand and (node.linked or not node.joins) for node in self)
+
+    def absent(self, node_id: str) -> str:
+        """What is told of a node that is not there."""
+        near = suggest(node_id, self._nodes)
+        return (
+            f"this dataflow has no node `{node_id}`"
+            + (f"; did you mean `{near}`?" if near else "")
+            + f" (nodes here: {listed(self._nodes)})"
+        )
 
     def refusal(self, node_id: str, incarnation: int | None) -> str | None:
         """Why a node cannot join now; None when it can."""
         node = self._nodes.get(node_id)
         if node is None:
-            near = suggest(node_id, self._nodes)
-            return (
-                f"this dataflow has no node `{node_id}`"
-                + (f"; did you mean `{near}`?" if near else "")
-                + f" (nodes here: {listed(self._nodes)})"
-            )
+            return self.absent(node_id)
         if not node.dynamic and incarnation is None:
             return (
                 f"node `{node_id}` is started by dora itself; only a node with `path: dynamic` "
                 "can join from outside"
             )
+        successor = node.successor
+        if successor is not None and incarnation == successor.incarnation:
+            return None if successor.pid is None else f"node `{node_id}` has registered already"
         if node.linked:
             return (
                 f"node `{node_id}` is already connected (pid {node.pid}): a node has one `Node()`; "

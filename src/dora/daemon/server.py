@@ -2,78 +2,72 @@
 
 Everything here runs in callbacks of one asyncio loop, and only they touch the `Supervisor`. Events
 are queued, so that an instruction which causes another event (a socket that breaks while it is
-written) never enters the supervisor in the middle of a list. An exception in any callback ends the
-run: all nodes are killed, and it is raised.
+written) never enters the supervisor in the middle of a list. An exception in any callback of ours
+ends the run: all nodes are killed, and it is raised.
 
-Elsewhere: what to do (`daemon.supervisor`), how processes start (`daemon.launch`), pipes and memory
-(`daemon.wiring`), lines (`daemon.output`), signals of the terminal (`running.foreground`).
+Elsewhere: what to do (`daemon.supervisor`), doing it (`daemon.carrier`), processes (`daemon.crew`),
+sockets (`daemon.reception`), visitors' questions (`daemon.desks` and its like), signals of the
+terminal (`running.foreground`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dora.daemon import limits
+import msgspec
+
+from dora.daemon.callbacks import Callbacks
+from dora.daemon.carrier import Carrier
+from dora.daemon.crew import Crew
+from dora.daemon.desks import ChangeDesk, Tickets
 from dora.daemon.door import Door
 from dora.daemon.drops import DropWatch
-from dora.daemon.edge_closer import EdgeCloser
-from dora.daemon.events import (
-    Admit,
-    CloseEdges,
-    Connected,
-    Disconnected,
-    Event,
-    Exited,
-    Finish,
-    Instruction,
-    LoseEdges,
-    Notice,
-    OpenBarrier,
-    OutputsClosed,
-    SignalNode,
-    SpawnFailed,
-    StartTimer,
-    StopAsked,
-    Tell,
-    TimerFired,
-)
+from dora.daemon.events import AddAsked, Event, Exited, NodeAsked, SpawnFailed, StopAsked
+from dora.daemon.flow import Graces, Phase
+from dora.daemon.guard import Guard
+from dora.daemon.hot_reload import HotReload
 from dora.daemon.launch import Launched, launch
-from dora.daemon.output import LogFolder, NodeOutput
+from dora.daemon.observer import Observers
+from dora.daemon.output import LogFolder
+from dora.daemon.own_log import OwnLog
+from dora.daemon.params import ParamDesk
+from dora.daemon.reception import Reception
 from dora.daemon.report import Outcome
 from dora.daemon.stacks import Stacks
-from dora.daemon.supervisor import Graces, Supervisor
+from dora.daemon.supervisor import Supervisor
+from dora.daemon.taps import TapDesk
+from dora.daemon.views import StateDesk
 from dora.daemon.visitors import StackDesk, Visitors
-from dora.daemon.wiring import Wiring
-from dora.errors import ProtocolError
+from dora.daemon.watchers import Watchers
+from dora.transport import endpoint
 from dora.wire.board import STATE_WAITING
 from dora.wire.extensions import Extensions
-from dora.wire.messages import (
-    PROTOCOL,
-    CloseOutputs,
-    ExtensionAsk,
-    Goodbye,
-    NodeRestarted,
-    Refused,
-    Register,
-    Start,
-    StopDataflow,
-    decode_from_node,
-)
-from dora.wire.visits import Dataflow, is_greeting
+from dora.wire.messages import Reload
+from dora.wire.visits import Dataflow
 
 if TYPE_CHECKING:
-    from dora.daemon.link import Link
-    from dora.daemon.logfeed import LogFeed
+    from collections.abc import Callable
+
     from dora.daemon.observer import Observer
+    from dora.daemon.process import NodeProcess
     from dora.descriptor.plan import Plan
 
-_EXIT_FOLLOWS_WITHIN_S = 1.0
-"""A socket that ends without a goodbye mostly tells of an exit, whose own event says more."""
+
+class Settings(msgspec.Struct, frozen=True):
+    """How a dataflow is served."""
+
+    name: str | None = None
+    """What the user calls it; None: by its file."""
+    background: bool = False
+    """Whether the background daemon serves it."""
+    hot_reload: bool = False
+    params: dict[str, dict[str, bytes]] = {}
+    """Parameters that were set before: node id, key, JSON."""
+    graces: Graces = Graces()
 
 
 async def run_dataflow(plan: Plan, observer: Observer, graces: Graces | None = None) -> Outcome:
@@ -82,50 +76,99 @@ async def run_dataflow(plan: Plan, observer: Observer, graces: Graces | None = N
     Raises:
         DescriptorLimitError: the dataflow needs more descriptors than are allowed.
     """
-    return await Server(launch(plan), observer, graces or Graces()).run()
+    return await Server(launch(plan), observer, graces).run()
 
 
 class Server:
-    """Serves one dataflow. Takes over what was launched; made inside a running loop."""
+    """Serves one dataflow. Takes over what was launched; made inside a running loop.
 
-    def __init__(self, launched: Launched, observer: Observer, graces: Graces) -> None:
+    Args:
+        launched: The dataflow, whose processes have been started.
+        observer: Is shown its lines.
+        graces: How long nodes may take to end.
+        settings: All else.
+        save_param: Keeps a parameter that was set, or (None) deleted, for later runs.
+    """
+
+    def __init__(
+        self,
+        launched: Launched,
+        observer: Observer,
+        graces: Graces | None = None,
+        settings: Settings | None = None,
+        save_param: Callable[[str, str, bytes | None], None] = lambda _node, _key, _value: None,
+    ) -> None:
         self._launched = launched
-        self._plan = launched.plan
-        self._edges = launched.edges
-        self._observer = observer
-        self._loop = asyncio.get_running_loop()
-        self._done: asyncio.Future[None] = self._loop.create_future()
-        self._supervisor = Supervisor(self._plan, graces)
+        self._plan = plan = launched.plan
+        self._settings = settings = settings or Settings()
+        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = loop = Callbacks(asyncio.get_running_loop(), self._crashed)
         self._events: deque[Event] = deque()
         self._busy = False
-        self._links: dict[str, Link] = {}
+        self._started_ns = time.time_ns()
+        self.log_dir = plan.working_dir / "out" / launched.dataflow_id
+        self._visitors = Visitors(self.described)
+        self._watchers = Watchers(self._visitors)
+        self._own_log = OwnLog(self.log_dir)
+        self._observer = Observers(observer, self._watchers, self._own_log)
+        self._folder = LogFolder(self.log_dir, self._observer)
+        self._supervisor = Supervisor(plan, graces or settings.graces)
+        self._flow = flow = self._supervisor.flow
         self._extensions = Extensions()
-        self._stacks = Stacks(self._loop, self._has_started)
-        self._visitors = Visitors(self._described)
-        StackDesk(self._visitors, self._stacks, lambda: list(self._plans))
-        self._door: Door | None = None
-        self._outputs: dict[str, NodeOutput] = {}
-        self._plans = {node.id: node for node in self._plan.nodes}
-        self._feed: LogFeed | None = None
-        self._wiring: Wiring | None = None
-        self._epoch_ns = 0
-        self._closer: EdgeCloser | None = None
-        folder = self._plan.working_dir / "out" / launched.dataflow_id
-        self._folder = LogFolder(folder, observer)
+        self._stacks = Stacks(loop, self._has_started)
+        self._carrier = carrier = Carrier(
+            loop, launched, self._supervisor, self._observer, self._post, self._finish
+        )
+        self._crew = Crew(
+            loop,
+            self._folder,
+            self._observer,
+            lambda: carrier.feed,
+            lambda node, incarnation: self._reception.process_ended(node, incarnation),
+            self._exited,
+        )
+        self._reception = Reception(
+            loop,
+            launched.dataflow_id,
+            self._supervisor,
+            carrier,
+            self._crew,
+            self._visitors,
+            self._extensions,
+            self._observer,
+            self._post,
+        )
+        self._tickets = Tickets()
+        self._drops = DropWatch(flow.book, carrier.wiring, lambda: carrier.feed)
+        self._open_desks(save_param)
+
+    def _open_desks(self, save_param: Callable[[str, str, bytes | None], None]) -> None:
+        """Let visitors ask."""
+        visitors, carrier, roster = self._visitors, self._carrier, self._flow.roster
+        taps = TapDesk(visitors, self._tickets, carrier.wiring, self._post)
+        known = self._settings.params
+        params = ParamDesk(visitors, self._node_ids, carrier.send, save_param, known)
+        StackDesk(visitors, self._stacks, self._node_ids)
+        ChangeDesk(visitors, self._tickets, roster, carrier, self._post)
+        StateDesk(
+            visitors, self.described, self._flow, carrier.wiring, self._crew, lambda: carrier.feed
+        )
+        carrier.connect(self._crew, self._stacks, self._tickets, taps, params)
 
     async def run(self) -> Outcome:
         """Serve until the dataflow is over."""
-        self._loop.set_exception_handler(self._crashed)
         try:
             self._begin()
             await self._done
-            return self._outcome()
+            outcome = self._outcome()
+            self._watchers.ended(outcome)
+            return outcome
         finally:
             self._end()
 
-    def ask_stop(self, why: str) -> None:
+    def ask_stop(self, why: str, grace_s: float | None = None, force: bool = False) -> None:
         """Ask the dataflow to end; again, to hurry."""
-        self._post(StopAsked(why))
+        self._post(StopAsked(why, grace_s=grace_s, force=force))
 
     def stop_after(self, seconds: float) -> None:
         """Ask the dataflow to end so long after it was launched."""
@@ -133,75 +176,93 @@ class Server:
         event = StopAsked(f"after {seconds:g} s, as asked", time_is_up=True)
         self._loop.call_later(max(0.0, left), self._post, event)
 
+    def described(self) -> Dataflow:
+        """What visitors may know of the dataflow when they come."""
+        return Dataflow(
+            id=self._launched.dataflow_id,
+            name=self._settings.name or self._plan.name,
+            nodes=self._node_ids(),
+            file=str(self._plan.file),
+            log_dir=str(self.log_dir),
+            started_ns=self._started_ns,
+            checkout=endpoint.checkout(),
+            background=self._settings.background,
+            pid=os.getpid(),
+        )
+
+    def awaited(self) -> tuple[int, list[str]] | None:
+        """While it starts: how many nodes there are, and which are awaited; None afterwards."""
+        if self._flow.phase is not Phase.STARTING:
+            return None
+        return len(self._flow.roster), self._flow.roster.awaited()
+
     # ---- begin and end ----
 
     def _begin(self) -> None:
-        launched, observer = self._launched, self._observer
+        launched = self._launched
+        plans = {node.id: node for node in self._plan.nodes}
         for node, process in launched.processes.items():
-            plan = self._plans[node]
-            self._outputs[node] = NodeOutput(
-                self._loop, plan, process, self._folder, observer, lambda: self._feed
+            self._crew.take_on(plans[node], 0, process)
+        self._carrier.warn()
+        self._guard = Guard(
+            self._loop,
+            self._flow.roster,
+            self._carrier.wiring.boards,
+            self._crew,
+            self._stacks,
+            self._plan.health_check_interval_s,
+            self._post,
+        )
+        self._reload = None
+        if self._settings.hot_reload:
+            self._reload = HotReload(
+                self._loop, self._plan.nodes, self._restart, self._load, self._observer.notice
             )
-            self._loop.add_reader(process.pidfd, self._exited, node)
-        wiring = self._wiring = Wiring(self._plan, self._edges, launched.dataflow_id)
-        self._closer = EdgeCloser(self._loop, wiring, lambda: self._feed)
-        for warning in (*launched.warnings, *wiring.warnings):
-            observer.notice("warn", warning)
-        fed = [(e, wiring.pipes(e.number)) for e in self._edges if e.feed != "node"]
-        if fed:
-            from dora.daemon.logfeed import LogFeed
-
-            self._feed = LogFeed(*wiring.log_memory(), fed, launched.dataflow_id)
-        self._drops = DropWatch(self._edges, wiring, lambda: self._feed)
-        self._door = Door(self._loop, launched.listener, self, observer)
-        self._carry_out(self._supervisor.start())
+        self._reception.door = Door(self._loop, launched.listener, self._reception, self._observer)
+        self._carrier.carry_out(self._supervisor.start())
         for node, error in launched.errors.items():
-            self._post(SpawnFailed(node, error))
-        if self._edges:
-            self._loop.call_later(1.0, self._watch_drops)
+            self._post(SpawnFailed(node, 0, error))
+        self._watching_drops = self._loop.call_later(1.0, self._watch_drops)
 
     def _end(self) -> None:
         """Leave nothing behind, however it ended."""
-        for link in (*self._links.values(), *self._visitors.links):
+        self._tickets.close()
+        for link in self._visitors.links:
             link.close_when_sent()
             link.close()
-        if self._door is not None:
-            self._door.close()
+        if self._reception.door is not None:
+            self._reception.door.close()
+            self._watching_drops.cancel()
+            self._guard.close()
+            if self._reload is not None:
+                self._reload.close()
         else:
             self._launched.listener.close()
-        for node, process in self._launched.processes.items():
-            if process.pidfd >= 0:
-                self._loop.remove_reader(process.pidfd)
-                process.signal_group(signal.SIGKILL)
-                process.reap()
-            if node in self._outputs:
-                self._outputs[node].drain()
+            for process in self._launched.processes.values():
+                process.end()
+        self._crew.close()
         self._stacks.close()
-        if self._closer is not None:
-            self._closer.close()
-        if self._feed is not None:
-            self._feed.close()
-            self._feed = None
-        if self._wiring is not None:
-            self._wiring.close()
+        self._carrier.close()
         self._folder.close()
+        self._own_log.close()
 
     def _outcome(self) -> Outcome:
-        assert self._wiring is not None
         self._tell_drops()
-        boards = [board for boards in self._wiring.boards.values() for board in boards]
         return Outcome(
             dataflow_id=self._launched.dataflow_id,
-            nodes=len(self._launched.processes),
+            nodes=self._crew.spawned,
             duration_s=time.monotonic() - self._launched.started_s,
             failures=tuple(self._supervisor.failures),
             never_joined=tuple(self._supervisor.never_joined),
-            messages=sum(board.messages() for board in boards) + self._drops.log_messages(),
+            messages=self._carrier.wiring.boards.messages() + self._drops.log_messages(),
             dropped=self._drops.totals(),
         )
 
-    def _crashed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception") or RuntimeError(context["message"])
+    def _finish(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)
+
+    def _crashed(self, error: BaseException) -> None:
         if not self._done.done():
             self._done.set_exception(error)
 
@@ -209,190 +270,48 @@ class Server:
 
     def _post(self, event: Event) -> None:
         self._events.append(event)
-        if self._busy:
+        if self._busy or self._done.done():
             return
         self._busy = True
         try:
             while self._events:
-                self._carry_out(self._supervisor.handle(self._events.popleft()))
+                self._carrier.carry_out(self._supervisor.handle(self._events.popleft()))
+                if isinstance(event, AddAsked):
+                    self._guard.look_again()
         finally:
             self._busy = False
 
-    def _exited(self, node: str) -> None:
-        process = self._launched.processes[node]
-        self._loop.remove_reader(process.pidfd)
-        link = self._links.pop(node, None)
-        if link is not None:
-            link.drain()  # its last words were sent before it ended
-            link.close()
-        returncode, after_s = process.reap(), time.monotonic() - process.started_s
-        self._stacks.forget(node)
-        self._extensions.forget(node)
-        output = self._outputs[node]
-        output.drain()
-        self._post(Exited(node, 0, process.pid, returncode, after_s, output.stderr.lines()))
-
-    def on_frame(self, link: Link, body: bytes) -> None:
-        """A node, or a client that may become one, said something."""
-        try:
-            if link.visitor or is_greeting(body):
-                assert self._door is not None
-                self._door.forget(link)
-                link.visitor = True
-                self._visitors.hear(link, body)
-                return
-            message = decode_from_node(body)
-        except ProtocolError as exc:
-            link.close()
-            self.on_end(link, str(exc))
+    def _exited(self, node: str, incarnation: int, process: NodeProcess, after_s: float) -> None:
+        if self._flow.roster.get(node) is None:
             return
-        if link.node is None:
-            if isinstance(message, Register):
-                self._register(link, message)
-            else:
-                link.close()
-                self.on_end(link, "it did not register first")
-        elif isinstance(message, CloseOutputs):
-            self._post(OutputsClosed(link.node, link.incarnation, tuple(message.outputs)))
-        elif isinstance(message, ExtensionAsk):
-            link.send(self._extensions.answer(link.node, message))
-        elif isinstance(message, StopDataflow):
-            self._post(StopAsked(message.why, node=link.node))
-        elif isinstance(message, Goodbye):
-            link.goodbye = True
-            self._extensions.forget(link.node)
-            self._post(Disconnected(link.node, link.incarnation, clean=True))
-
-    def on_end(self, link: Link, problem: str | None) -> None:
-        """A connection is over."""
-        if self._door is not None:
-            self._door.forget(link)
-        if problem is not None:
-            who = f"node `{link.node}`" if link.node else "a client"
-            self._observer.notice("warn", f"{who} was disconnected: {problem}")
-        if link.visitor:
-            self._visitors.left(link)
-        if (node := link.node) is None:
-            return
-        if self._links.get(node) is link:
-            del self._links[node]
-            self._extensions.forget(node)
-        if link.goodbye:
-            return
-        event = Disconnected(node, link.incarnation, clean=False)
-        if node in self._launched.processes:
-            self._loop.call_later(_EXIT_FOLLOWS_WITHIN_S, self._post, event)
-        else:
-            self._post(event)
-
-    def on_written(self, link: Link) -> None:
-        """Let a node that only sends look at its socket."""
-        if link.node is not None and self._wiring is not None:
-            boards = self._wiring.boards[link.node]
-            if boards:
-                boards[-1].raise_control()
-
-    def _register(self, link: Link, message: Register) -> None:
-        assert self._door is not None
-        self._door.forget(link)
-        reason = self._refusal(message)
-        if reason is not None:
-            link.send(Refused(reason))
-            link.close_when_sent()
-            return
-        link.node, link.pid = message.node, message.pid
-        link.incarnation = self._supervisor.next_incarnation(message.node)
-        self._links[message.node] = link
-        self._post(Connected(message.node, link.incarnation, message.pid))
-
-    def _described(self) -> Dataflow:
-        """What visitors may know of the dataflow."""
-        return Dataflow(self._launched.dataflow_id, self._plan.name, list(self._plans))
+        if self._flow.roster[node].incarnation == incarnation:
+            self._stacks.forget(node)
+        unread = sum(self._carrier.wiring.waiting(e.number) for e in self._flow.book.read_by(node))
+        self._post(
+            Exited(
+                node,
+                incarnation,
+                process.pid,
+                process.returncode,
+                after_s,
+                self._crew.stderr(node, incarnation),
+                time.monotonic(),
+                unread,
+            )
+        )
 
     def _has_started(self, node: str) -> bool:
-        assert self._wiring is not None
-        boards = self._wiring.boards[node]
-        return bool(boards) and boards[-1].reader.state != STATE_WAITING
+        board = self._carrier.wiring.boards.of(node)
+        return board is not None and board.reader.state != STATE_WAITING
 
-    def _refusal(self, message: Register) -> str | None:
-        if message.protocol != PROTOCOL:
-            return (
-                f"node `{message.node}` (dora {message.version}) speaks control protocol "
-                f"{message.protocol}, the daemon speaks {PROTOCOL}; install one version for both"
-            )
-        here = self._launched.dataflow_id
-        if message.dataflow not in (None, here):
-            return f"this is dataflow {here}, not {message.dataflow}"
-        reason = self._supervisor.refusal(message.node, message.incarnation)
-        if reason is not None:
-            return reason
-        needed = limits.nodes_need(self._edges).get(message.node)
-        if needed is not None:
-            try:
-                limits.provide_for_node(message.pid, needed)
-            except (OSError, ValueError) as exc:
-                return (
-                    f"node `{message.node}` needs {needed} file descriptors and its limit "
-                    f"(`ulimit -n`) cannot be raised: {exc}"
-                )
-        return None
+    def _node_ids(self) -> list[str]:
+        return [record.id for record in self._flow.roster]
 
-    # ---- what to do ----
+    def _restart(self, node: str, why: str) -> None:
+        self._post(NodeAsked("restart", node, why))
 
-    def _carry_out(self, instructions: list[Instruction]) -> None:
-        for instruction in instructions:
-            if isinstance(instruction, Tell):
-                self._tell(instruction)
-            elif isinstance(instruction, CloseEdges):
-                assert self._closer is not None
-                for number in instruction.edges:
-                    self._closer.close_edge(number)
-            elif isinstance(instruction, LoseEdges):
-                assert self._closer is not None
-                for number in instruction.edges:
-                    self._closer.lose_edge(number)
-            elif isinstance(instruction, Admit):
-                self._admit(instruction)
-            elif isinstance(instruction, OpenBarrier):
-                self._epoch_ns = self._epoch_ns or time.monotonic_ns()
-                for node in instruction.nodes:
-                    self._send(node, Start(self._epoch_ns))
-            elif isinstance(instruction, SignalNode):
-                process = self._launched.processes.get(instruction.node)
-                if process is not None:
-                    process.signal_group(instruction.signal)
-            elif isinstance(instruction, StartTimer):
-                event = TimerFired(instruction.timer)
-                self._loop.call_later(instruction.after_s, self._post, event)
-            elif isinstance(instruction, Notice):
-                self._observer.notice(instruction.level, instruction.text)
-            elif isinstance(instruction, Finish) and not self._done.done():
-                self._done.set_result(None)
-
-    def _send(self, node: str, message: Any, fds: list[int] | None = None) -> None:
-        link = self._links.get(node)
-        if link is not None:
-            link.send(message, fds or ())
-
-    def _tell(self, tell: Tell) -> None:
-        if isinstance(tell.message, NodeRestarted):
-            assert self._wiring is not None
-            self._send(tell.node, *self._wiring.new_arena(tell.message.source))
-        self._send(tell.node, tell.message)
-        if isinstance(tell.message, Refused) and tell.node in self._links:
-            self._links[tell.node].close_when_sent()
-
-    def _admit(self, admit: Admit) -> None:
-        assert self._wiring is not None
-        link = self._links.get(admit.node)
-        if link is None:  # it is gone again; its end is an event behind this one
-            return
-        node = self._plans[admit.node]
-        stack_fd = self._stacks.open(node.id, link.pid)
-        message, fds = self._wiring.welcome(node, link.incarnation, admit.without, stack_fd)
-        link.send(message, fds)
-        os.close(stack_fd)
-        self._wiring.welcomed(node)
+    def _load(self, node: str, operator: str) -> None:
+        self._carrier.send(node, Reload(operator))
 
     def _tell_drops(self) -> None:
         for text in self._drops.news():
@@ -400,5 +319,4 @@ class Server:
 
     def _watch_drops(self) -> None:
         self._tell_drops()
-        if self._drops.watching:
-            self._loop.call_later(1.0, self._watch_drops)
+        self._watching_drops = self._loop.call_later(1.0, self._watch_drops)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from dora.daemon.callbacks import Loop
+
 _ANSWER_WITHIN_S = 3.0
 _QUIET_S = 0.1
 """The dump has no end mark: it has ended when its last thread is there and nothing follows."""
@@ -30,7 +32,7 @@ _READ_BYTES = 1 << 16
 class StackPipe:
     """One process's pipe: read here, written to by its `faulthandler`. `close()` twice is fine."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pid: int, read_fd: int) -> None:
+    def __init__(self, loop: Loop, pid: int, read_fd: int) -> None:
         self._loop = loop
         self._pid = pid
         self._fd = read_fd
@@ -132,7 +134,7 @@ class Stacks:
         has_started: Whether the node's process has come so far that it answers the signal.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, has_started: Callable[[str], bool]) -> None:
+    def __init__(self, loop: Loop, has_started: Callable[[str], bool]) -> None:
         self._loop = loop
         self._has_started = has_started
         self._pipes: dict[str, StackPipe] = {}

@@ -1,23 +1,24 @@
-"""Pipes, memory and boards of a dataflow: who gets which descriptor, and until when it is kept.
+"""Pipes and memory of a dataflow: who gets which descriptor, and until when it is kept.
 
-Both pipes of an edge are made before any node has joined, and all four ends are kept until the
-edge is over: so a message waits for a receiver that is still loading, and the daemon can put the
-CLOSE ticket behind a sender that died. Descriptors go out in the order of
+Both pipes of an edge are made before its nodes have joined, and all four ends are kept until its
+receiver reads no more: so a message waits for a receiver that is still loading, or is being started
+again, and the daemon can put the CLOSE ticket behind a sender that died. The memory of a sender
+that was started again is kept as long as messages in it wait. Descriptors go out in the order of
 `wire.messages.Welcome`.
 
-Elsewhere: when an edge closes (`daemon.supervisor`), how descriptors are sent (`daemon.link`).
+Elsewhere: when an edge closes (`daemon.supervisor`), how descriptors are sent (`daemon.link`),
+counters (`daemon.boards`).
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 from typing import TYPE_CHECKING
 
+from dora.daemon.boards import Boards
 from dora.daemon.edges import DAEMON
 from dora.transport.arena import DEFAULT_ARENA_BYTES, create_memory, reopen_read_only
-from dora.transport.edge import close_pipes, open_pipes, write_close
-from dora.wire.board import WORD_CONTROL, BoardLayout, BoardReader, fresh_header
+from dora.transport.edge import close_pipes, open_pipes, waiting_in, write_close
 from dora.wire.messages import (
     ArenaWire,
     InputWire,
@@ -43,6 +44,8 @@ class _Memory:
         self.wire = ArenaWire(arena_id, DEFAULT_ARENA_BYTES)
         self.read_write = create_memory(f"dora {name}", DEFAULT_ARENA_BYTES)
         self.read_only = reopen_read_only(self.read_write)
+        self.sent: dict[int, int] = {}
+        """Once it is an earlier process's: how much was ever sent on each edge up to then."""
 
     def give_writable(self) -> int:
         """Hand the writable descriptor over."""
@@ -56,70 +59,46 @@ class _Memory:
         self.read_write = self.read_only = -1
 
 
-class Board:
-    """The counters of one incarnation of a node, mapped."""
-
-    def __init__(self, name: str, outputs: list[OutputWire], inputs: int) -> None:
-        self.routes = [route.edge for output in outputs for route in output.routes]
-        self._layout = BoardLayout(len(outputs), len(self.routes), inputs)
-        self.fd = create_memory(f"dora {name} board", self._layout.size_bytes)
-        self._map = mmap.mmap(self.fd, self._layout.size_bytes)
-        self._map[: len(fresh_header(self._layout))] = fresh_header(self._layout)
-        self._words = memoryview(self._map).cast("Q")
-        self.reader = BoardReader(self._words, self._layout)
-
-    def raise_control(self) -> None:
-        """Tell the node to look at its control socket."""
-        self._words[WORD_CONTROL] += 1
-
-    def messages(self) -> int:
-        """Messages sent, on all outputs."""
-        return sum(self.reader.output(index)[0] for index in range(self._layout.outputs))
-
-    def close_fd(self) -> None:
-        """Give up the descriptor; the mapping stays, for the counters are read to the end."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-    def close(self) -> None:
-        """Give up the mapping too; twice is fine."""
-        self.close_fd()
-        self._words.release()
-        self._map.close()
-
-
 class Wiring:
     """All descriptors of a dataflow. `close()` gives them up; twice is fine."""
 
-    def __init__(self, plan: Plan, edges: tuple[Edge, ...], dataflow_id: str) -> None:
+    def __init__(self, plan: Plan, edges: Iterable[Edge], dataflow_id: str) -> None:
         self._plan = plan
-        self._edges = edges
         self._dataflow_id = dataflow_id
+        self._edges: dict[int, Edge] = {}
         self._arena_ids = 0
         self.warnings: list[str] = []
-        self.boards: dict[str, list[Board]] = {node.id: [] for node in plan.nodes}
-        """Of each node, one for each time it joined."""
-        self._memory = {node.id: self._new_memory(node.id) for node in plan.nodes}
+        """What could not be had as it was asked for; whoever tells of it clears this."""
+        self.boards = Boards()
+        self._memory: dict[str, _Memory] = {}
+        self._earlier: dict[str, list[_Memory]] = {}
+        """Memory of earlier processes in which messages may still wait, by sender."""
         self._pipes: dict[int, EdgePipes] = {}
         self._closed: set[int] = set()
         """Edges that have their CLOSE ticket."""
-        self._joined: set[str] = set()
+        self._retired: set[str] = set()
         for edge in edges:
-            pipes = open_pipes(edge.queue_size)
-            self._pipes[edge.number] = pipes
-            if pipes.queue_size < edge.queue_size:
-                self.warnings.append(
-                    f"input `{edge.target}` queues {pipes.queue_size} messages, not "
-                    f"{edge.queue_size}: the kernel grants no larger pipe "
-                    "(`/proc/sys/fs/pipe-max-size`, `/proc/sys/fs/pipe-user-pages-soft`)"
-                )
-        if any(edge.feed != "node" for edge in edges):
-            self._memory[DAEMON] = self._new_memory(DAEMON)
+            self.open(edge)
+
+    def open(self, edge: Edge) -> None:
+        """Make the pipes of an edge."""
+        self._edges[edge.number] = edge
+        pipes = self._pipes[edge.number] = open_pipes(edge.queue_size)
+        if pipes.queue_size < edge.queue_size and not edge.tap:
+            self.warnings.append(
+                f"input `{edge.target}` queues {pipes.queue_size} messages, not "
+                f"{edge.queue_size}: the kernel grants no larger pipe "
+                "(`/proc/sys/fs/pipe-max-size`, `/proc/sys/fs/pipe-user-pages-soft`)"
+            )
+
+    @property
+    def edges(self) -> Iterable[Edge]:
+        """Edges that are not over, and those that were."""
+        return self._edges.values()
 
     def log_memory(self) -> tuple[int, int]:
         """The writable arena for log lines, handed over, and its id."""
-        memory = self._memory[DAEMON]
+        memory = self._memory_of(DAEMON)
         return memory.give_writable(), memory.wire.arena
 
     def pipes(self, edge: int) -> EdgePipes:
@@ -130,72 +109,93 @@ class Wiring:
         """Whether an edge is not over."""
         return edge in self._pipes
 
+    def waiting(self, edge: int) -> int:
+        """Messages in an edge's queue now."""
+        pipes = self._pipes.get(edge)
+        if pipes is None:
+            return 0
+        return max(0, waiting_in(pipes.ticket_read) - (edge in self._closed))
+
     def welcome(
-        self, node: NodePlan, incarnation: int, without: frozenset[int], stack_fd: int
+        self,
+        node: NodePlan,
+        incarnation: int,
+        restarts: int,
+        without: frozenset[int],
+        stack_fd: int,
     ) -> tuple[Welcome, list[int]]:
         """A node's wiring and its descriptors, which stay the wiring's: see `welcomed`.
 
         `stack_fd` is where the node is to write its stack; it stays the caller's.
         """
-        memory = self._memory[node.id]
-        if memory.read_write < 0:  # it joins again; receivers still map the memory it had
-            memory.close()
-            memory = self._memory[node.id] = self._new_memory(node.id)
-        here = [edge for edge in self._edges if edge.number not in without]
-        outputs = [
-            OutputWire(output, self._routes(here, node.id, output)) for output in node.outputs
-        ]
-        reads = [e for e in here if e.receiver == node.id and e.number in self._pipes]
-        senders = list(dict.fromkeys(_sender(edge) for edge in reads))
-        arenas = [self._memory[sender] for sender in senders]
-        board = Board(node.id, outputs, len(reads))
-        self.boards[node.id].append(board)
+        memory = self._fresh_memory(node.id)
+        here = [e for e in self._edges.values() if e.number in self._pipes]
+        here = [edge for edge in here if edge.number not in without]
+        outputs = [OutputWire(one, self._routes(here, node.id, one)) for one in node.outputs]
+        reads = [edge for edge in here if edge.receiver == node.id and not edge.tap]
+        inputs = [input_wire(edge) for edge in reads]
+        arenas = self._arenas(dict.fromkeys(memory_owner(edge) for edge in reads))
+        board = self.boards.renew(node.id, outputs, inputs)
         fds = [memory.read_write, board.fd, stack_fd, *(arena.read_only for arena in arenas)]
         for output in outputs:
             for route in output.routes:
-                pipes = self._pipes[route.edge]
-                fds += (pipes.ticket_write, pipes.ticket_read, pipes.return_read)
+                fds += self.sender_fds(route.edge)
         for edge in reads:
-            pipes = self._pipes[edge.number]
-            fds += (pipes.ticket_read, pipes.return_write)
+            fds += self.receiver_fds(edge.number)
         message = Welcome(
             fds=len(fds),
             dataflow=self._dataflow_id,
             node=node.id,
             incarnation=incarnation,
-            restart_count=0,
+            restart_count=restarts,
             arena=memory.wire,
             arenas=[arena.wire for arena in arenas],
             outputs=outputs,
-            inputs=[_input_wire(edge) for edge in reads],
+            inputs=inputs,
             timers=[TimerWire(timer.input, timer.interval_ns) for timer in node.timers],
             end_without_timers=self._plan.exit_when_nodes_finish,
             log_inputs=[edge.input for edge in reads if edge.feed == "dataflow"],
             config=node.config,
             descriptor=self._plan.descriptor,
             types=self._plan.types.nodes.get(node.id, {}),
+            heartbeat_s=node.health_check_timeout_s,
         )
         return message, fds
 
     def welcomed(self, node: NodePlan) -> None:
         """The node's descriptors are on their way: give up what only it needs."""
         os.close(self._memory[node.id].give_writable())
-        self.boards[node.id][-1].close_fd()
-        if node.spawned:  # a dynamic one may come back
-            self._joined.add(node.id)
-            self._release(e.number for e in self._edges if e.receiver == node.id)
+
+    def sender_fds(self, edge: int) -> tuple[int, int, int]:
+        """What an edge's sender needs."""
+        pipes = self._pipes[edge]
+        return pipes.ticket_write, pipes.ticket_read, pipes.return_read
+
+    def receiver_fds(self, edge: int) -> tuple[int, int]:
+        """What an edge's receiver needs."""
+        pipes = self._pipes[edge]
+        return pipes.ticket_read, pipes.return_write
+
+    def route_wire(self, edge: Edge) -> RouteWire:
+        """An edge as its sender is told of it."""
+        size = self._pipes[edge.number].queue_size
+        return RouteWire(edge.number, edge.receiver, edge.input, size, edge.backpressure)
+
+    def memory_for(self, edge: Edge) -> tuple[list[ArenaWire], list[int]]:
+        """The memory that messages of an edge lie in, and its descriptors, read-only."""
+        arenas = self._arenas([memory_owner(edge)])
+        return [arena.wire for arena in arenas], [arena.read_only for arena in arenas]
 
     def new_arena(self, sender: str) -> tuple[NewArena, list[int]]:
         """What the receivers of a sender that joined again must know."""
         memory = self._memory[sender]
         return NewArena(1, sender, memory.wire), [memory.read_only]
 
-    def try_close(self, number: int) -> bool:
+    def try_close(self, number: int, *, detached: bool = False) -> bool:
         """Put the CLOSE ticket on an edge; False when its pipe is full."""
-        if not write_close(self._pipes[number].ticket_write):
+        if not write_close(self._pipes[number].ticket_write, detached=detached):
             return False
         self._closed.add(number)
-        self._release([number])
         return True
 
     def lose(self, number: int) -> None:
@@ -203,31 +203,79 @@ class Wiring:
         pipes = self._pipes.pop(number, None)
         if pipes is not None:
             close_pipes(pipes)
-            self._forget_memory(_sender(self._edges[number]))
+            self._forget_memory(memory_owner(self._edges[number]))
+        if self._edges[number].tap:
+            del self._edges[number]
+
+    def retire(self, node: str) -> None:
+        """A node has ended for good: give up its memory once nobody reads it any more."""
+        self._retired.add(node)
+        self._forget_memory(node)
 
     def close(self) -> None:
         """Give up every descriptor."""
         for pipes in self._pipes.values():
             close_pipes(pipes)
         self._pipes.clear()
-        for memory in self._memory.values():
+        for memory in [*self._memory.values(), *(m for ms in self._earlier.values() for m in ms)]:
             memory.close()
-        for boards in self.boards.values():
-            for board in boards:
-                board.close()
+        self.boards.close()
 
-    def _release(self, numbers: Iterable[int]) -> None:
-        """Give up edges that are closed and that their receiver has."""
-        for number in numbers:
-            if number in self._closed and self._edges[number].receiver in self._joined:
-                self.lose(number)
+    # ---- memory ----
+
+    def _fresh_memory(self, node: str) -> _Memory:
+        """The memory for a node's new process, which no process has had."""
+        self._retired.discard(node)
+        memory = self._memory_of(node)
+        if memory.read_write >= 0:
+            return memory
+        for edge in self._edges.values():
+            if edge.sender == node and edge.number in self._pipes and not edge.tap:
+                memory.sent[edge.number] = self.boards.counts(edge).sent
+        self._earlier.setdefault(node, []).append(memory)
+        self._drop_earlier(node)
+        memory = self._memory[node] = self._new_memory(node)
+        return memory
+
+    def _arenas(self, senders: Iterable[str]) -> list[_Memory]:
+        """The memory of these senders, earlier ones too in which messages may wait."""
+        found: list[_Memory] = []
+        for sender in senders:
+            self._drop_earlier(sender)
+            found += [*self._earlier.get(sender, ()), self._memory_of(sender)]
+        return [memory for memory in found if memory.read_only >= 0]
+
+    def _drop_earlier(self, sender: str) -> None:
+        """Give up memory of earlier processes whose messages were all read or dropped."""
+        kept = []
+        for memory in self._earlier.get(sender, ()):
+            if any(self._may_wait(number, sent) for number, sent in memory.sent.items()):
+                kept.append(memory)
+            else:
+                memory.close()
+        self._earlier[sender] = kept
+
+    def _may_wait(self, number: int, sent: int) -> bool:
+        """Whether one of the first `sent` messages of an edge may still be in its queue."""
+        if not self.waiting(number):
+            return False
+        # Not `<`: a sender may have been killed after it sent and before it counted.
+        return self.boards.counts(self._edges[number]).consumed <= sent
 
     def _forget_memory(self, sender: str) -> None:
         """Give up memory that nobody will be given any more."""
-        if not any(_sender(self._edges[number]) == sender for number in self._pipes):
-            memory = self._memory[sender]
-            if memory.read_write < 0:
+        if sender not in self._retired:
+            return
+        if any(memory_owner(self._edges[number]) == sender for number in self._pipes):
+            return
+        for memory in (self._memory.pop(sender, None), *self._earlier.pop(sender, ())):
+            if memory is not None:
                 memory.close()
+
+    def _memory_of(self, name: str) -> _Memory:
+        if name not in self._memory:
+            self._memory[name] = self._new_memory(name)
+        return self._memory[name]
 
     def _new_memory(self, name: str) -> _Memory:
         self._arena_ids += 1
@@ -235,26 +283,18 @@ class Wiring:
 
     def _routes(self, edges: list[Edge], node: str, output: str) -> list[RouteWire]:
         return [
-            RouteWire(
-                edge.number,
-                edge.receiver,
-                edge.input,
-                self._pipes[edge.number].queue_size,
-                edge.backpressure,
-            )
+            self.route_wire(edge)
             for edge in edges
-            if edge.sender == node
-            and edge.output == output
-            and edge.feed == "node"
-            and edge.number in self._pipes
+            if edge.sender == node and edge.output == output and edge.feed == "node"
         ]
 
 
-def _input_wire(edge: Edge) -> InputWire:
+def input_wire(edge: Edge) -> InputWire:
+    """An edge as its receiver is told of it."""
     return InputWire(
         edge.input,
         edge.number,
-        _sender(edge),
+        memory_owner(edge),
         edge.backpressure,
         edge.input_timeout_s,
         None if edge.backpressure else edge.queue_size,
@@ -262,6 +302,6 @@ def _input_wire(edge: Edge) -> InputWire:
     )
 
 
-def _sender(edge: Edge) -> str:
+def memory_owner(edge: Edge) -> str:
     """Whose memory the messages of an edge lie in."""
     return edge.sender if edge.feed == "node" else DAEMON

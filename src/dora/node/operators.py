@@ -31,12 +31,12 @@ from dora.errors import NodeInitError, OperatorError, OutputError
 from dora.node import events, logs, operator_source, session
 from dora.node.core import Core
 from dora.node.event_stream import EventStream
-from dora.node.operator_restart import Restarts
 from dora.node.operator_source import OperatorSource
 from dora.node.operator_streams import OperatorStreams
 from dora.node.status import DoraStatus
 from dora.version import VERSION
 from dora.wire import messages
+from dora.wire.restarts import Restarts
 from dora.wire.runtime import VARIABLE, decode_runtime
 
 if TYPE_CHECKING:

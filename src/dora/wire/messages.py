@@ -196,13 +196,13 @@ class NodeRestarted(msgspec.Struct, tag="node_restarted", frozen=True):
 class ReceiverGone(msgspec.Struct, tag="receiver_gone", frozen=True):
     """Daemon to node: send nothing more on these edges.
 
-    `died` tells that the process is gone too, so that it holds no sample any more. With `stays` the
-    edges go on: another process may come and read them.
+    `died` tells that the process is gone too, so that it holds no sample any more. With `detach`
+    the receiver lives on without this input: a CLOSE ticket, detached, goes behind all.
     """
 
     edges: list[int]
     died: bool
-    stays: bool = False
+    detach: bool = False
 
 
 class NewArena(msgspec.Struct, tag="new_arena", frozen=True):

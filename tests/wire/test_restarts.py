@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora.node.operator_restart import Restarts
+from dora.wire.restarts import Restarts
 from dora.wire.runtime import OperatorConfig, OperatorRestart, RuntimeConfig
 from dora.wire.runtime import decode_runtime as decode
 from dora.wire.runtime import encode_runtime as encode

@@ -1,0 +1,190 @@
+"""The boards of a dataflow's nodes, and what was counted on those of processes that are gone.
+
+Counters start at 0 with each process; what is told of an edge or an output is the sum since the
+dataflow began. Owns the memory. Elsewhere: where each counter stands (`wire.board`).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dora.transport.arena import create_memory
+from dora.wire.board import (
+    LATENCY_BUCKETS,
+    WORD_CONTROL,
+    BoardLayout,
+    BoardReader,
+    fresh_header,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from dora.daemon.edges import Edge
+    from dora.wire.messages import InputWire, OutputWire
+
+
+class EdgeCounts(msgspec.Struct):
+    """What was counted on one edge."""
+
+    sent: int = 0
+    dropped: int = 0
+    flushed: int = 0
+    received: int = 0
+    bytes: int = 0
+    last_ns: int = 0
+    """When the last message was received, ns since the epoch; 0 if none was."""
+    late: int = 0
+    latency: list[int] = msgspec.field(default_factory=lambda: [0] * LATENCY_BUCKETS)
+    """Counts by power of two of ns."""
+
+    @property
+    def consumed(self) -> int:
+        """Messages that wait no more."""
+        return self.received + self.dropped + self.flushed
+
+
+class Board:
+    """The counters of one process of a node, mapped."""
+
+    def __init__(self, name: str, outputs: Sequence[OutputWire], inputs: Sequence[InputWire]):
+        self.outputs = [output.id for output in outputs]
+        self.routes = {
+            number: index
+            for index, number in enumerate(r.edge for output in outputs for r in output.routes)
+        }
+        self.inputs = {wire.edge: index for index, wire in enumerate(inputs)}
+        """Edge numbers, to their places."""
+        self._layout = BoardLayout.with_spare(len(outputs), len(self.routes), len(inputs))
+        self.fd = create_memory(f"dora {name} board", self._layout.size_bytes)
+        self._map = mmap.mmap(self.fd, self._layout.size_bytes)
+        self._map[: len(fresh_header(self._layout))] = fresh_header(self._layout)
+        self._words = memoryview(self._map).cast("Q")
+        self.reader = BoardReader(self._words, self._layout)
+
+    def raise_control(self) -> None:
+        """Tell the node to look at its control socket."""
+        self._words[WORD_CONTROL] += 1
+
+    def place_route(self, edge: int) -> int | None:
+        """A place among the routes for a new edge; None when all are taken."""
+        return _place(self.routes, edge, self._layout.routes)
+
+    def place_input(self, edge: int) -> int | None:
+        """A place among the inputs for a new edge; None when all are taken."""
+        return _place(self.inputs, edge, self._layout.inputs)
+
+    def sent_on(self, counts: EdgeCounts, edge: int) -> None:
+        """Add what was counted as the edge's sender."""
+        index = self.routes.get(edge)
+        if index is not None:
+            sent, dropped = self.reader.route(index)
+            counts.sent += sent
+            counts.dropped += dropped
+            counts.flushed += self.reader.flushed(index)
+
+    def received_on(self, counts: EdgeCounts, edge: int) -> None:
+        """Add what was counted as the edge's receiver."""
+        index = self.inputs.get(edge)
+        if index is None:
+            return
+        seen = self.reader.input(index)
+        counts.received += seen.received
+        counts.bytes += seen.bytes
+        counts.last_ns = max(counts.last_ns, seen.last_ns)
+        counts.late += seen.late
+        counts.latency = [a + b for a, b in zip(counts.latency, seen.latency, strict=True)]
+
+    def output(self, output: str) -> tuple[int, int]:
+        """Messages and bytes sent on an output."""
+        return self.reader.output(self.outputs.index(output)) if output in self.outputs else (0, 0)
+
+    def activity(self) -> tuple[int, ...]:
+        """Counters that change when the node calls dora, whatever it does there."""
+        sent = (self.reader.output(index)[0] for index in range(len(self.outputs)))
+        got = (self.reader.input(index).received for index in self.inputs.values())
+        return (*sent, *got)
+
+    def close(self) -> None:
+        """Give up the memory; twice is fine."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+            self._words.release()
+            self._map.close()
+
+
+class Boards:
+    """All boards. `close()` gives them up; twice is fine."""
+
+    def __init__(self) -> None:
+        self._now: dict[str, Board] = {}
+        self._past: dict[int, EdgeCounts] = {}
+        self._past_outputs: Counter[tuple[str, str]] = Counter()
+        self._past_bytes: Counter[tuple[str, str]] = Counter()
+
+    def renew(self, node: str, outputs: Sequence[OutputWire], inputs: Sequence[InputWire]) -> Board:
+        """The board of a node's new process."""
+        before = self._now.get(node)
+        if before is not None:
+            for edge in before.routes:
+                before.sent_on(self._past.setdefault(edge, EdgeCounts()), edge)
+            for edge in before.inputs:
+                before.received_on(self._past.setdefault(edge, EdgeCounts()), edge)
+            for output in before.outputs:
+                messages, size = before.output(output)
+                self._past_outputs[node, output] += messages
+                self._past_bytes[node, output] += size
+            before.close()
+        board = self._now[node] = Board(node, outputs, inputs)
+        return board
+
+    def of(self, node: str) -> Board | None:
+        """The board of a node's present or last process; None before its first joined."""
+        return self._now.get(node)
+
+    def counts(self, edge: Edge) -> EdgeCounts:
+        """What was counted on an edge."""
+        past = self._past.get(edge.number)
+        counts = EdgeCounts() if past is None else msgspec.structs.replace(past)
+        sender, receiver = self._now.get(edge.sender), self._now.get(edge.receiver)
+        if sender is not None:
+            sender.sent_on(counts, edge.number)
+        if receiver is not None:
+            receiver.received_on(counts, edge.number)
+        return counts
+
+    def output(self, node: str, output: str) -> tuple[int, int]:
+        """Messages and bytes sent on an output."""
+        board = self._now.get(node)
+        messages, size = (0, 0) if board is None else board.output(output)
+        place = node, output
+        return messages + self._past_outputs[place], size + self._past_bytes[place]
+
+    def messages(self) -> int:
+        """Messages that all nodes sent, on all outputs."""
+        now = sum(
+            board.output(output)[0] for board in self._now.values() for output in board.outputs
+        )
+        return now + sum(self._past_outputs.values())
+
+    def all(self) -> Iterable[Board]:
+        """Those that there are."""
+        return self._now.values()
+
+    def close(self) -> None:
+        """Give them up."""
+        for board in self._now.values():
+            board.close()
+
+
+def _place(places: dict[int, int], edge: int, room: int) -> int | None:
+    if len(places) >= room:
+        return None
+    places[edge] = index = len(places)
+    return index

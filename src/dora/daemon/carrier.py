@@ -1,0 +1,251 @@
+"""Carries out what the supervisor asks for: pipes, processes, messages, timers, words to the user.
+
+Owns the wiring, the log feed and the connections of nodes; `close()` gives them up.
+Elsewhere: what to do (`daemon.supervisor`), its order (`daemon.server`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from dora.daemon.edge_closer import EdgeCloser
+from dora.daemon.events import (
+    Admit,
+    Answered,
+    CloseEdges,
+    Event,
+    Finish,
+    Instruction,
+    LoseEdges,
+    Notice,
+    OpenBarrier,
+    OpenEdge,
+    Retire,
+    SignalNode,
+    Spawn,
+    SpawnFailed,
+    StartTimer,
+    Tell,
+    TimerFired,
+)
+from dora.daemon.launch import SpawnError
+from dora.daemon.logfeed import LogFeed
+from dora.daemon.wiring import Wiring, input_wire
+from dora.wire.messages import AddInput, AddRoute, NodeRestarted, Refused, Start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import msgspec
+
+    from dora.daemon.callbacks import Loop
+    from dora.daemon.crew import Crew
+    from dora.daemon.desks import Tickets
+    from dora.daemon.launch import Launched
+    from dora.daemon.link import Link
+    from dora.daemon.observer import Observer
+    from dora.daemon.params import ParamDesk
+    from dora.daemon.stacks import Stacks
+    from dora.daemon.supervisor import Supervisor
+    from dora.daemon.taps import TapDesk
+
+
+class Carrier:
+    """The hands of one dataflow's supervisor.
+
+    Args:
+        loop: Where timers run.
+        launched: The dataflow, whose processes have been started.
+        supervisor: Whose instructions are carried out.
+        observer: Is told notices.
+        post: Hands an event to the supervisor.
+        finish: Called when all is over.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        launched: Launched,
+        supervisor: Supervisor,
+        observer: Observer,
+        post: Callable[[Event], None],
+        finish: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._launched = launched
+        self._roster = supervisor.flow.roster
+        self._observer = observer
+        self._post = post
+        self._finish = finish
+        self.epoch_ns = 0
+        """When the barrier opened, CLOCK_MONOTONIC; 0 before."""
+        edges = supervisor.flow.book.edges.values()
+        self.wiring = Wiring(launched.plan, edges, launched.dataflow_id)
+        self._closer = EdgeCloser(loop, self.wiring, lambda: self.feed)
+        self.feed: LogFeed | None = None
+        for edge in edges:
+            if edge.feed != "node":
+                self._feed().add(edge, self.wiring.pipes(edge.number))
+        self.links: dict[tuple[str, int], Link] = {}
+        """Of nodes that have registered, by node and incarnation."""
+        self.carry = {
+            Admit: self._admit,
+            Answered: self._answered,
+            CloseEdges: self._close_edges,
+            Finish: lambda _: finish(),
+            LoseEdges: self._lose_edges,
+            Notice: lambda one: observer.notice(one.level, one.text),
+            OpenBarrier: self._open_barrier,
+            OpenEdge: self._open_edge,
+            Retire: self._retire,
+            SignalNode: self._signal,
+            Spawn: self._spawn,
+            StartTimer: self._start_timer,
+            Tell: self._tell,
+        }
+
+    def connect(
+        self, crew: Crew, stacks: Stacks, tickets: Tickets, taps: TapDesk, params: ParamDesk
+    ) -> None:
+        """Make the parts known that are made after this one."""
+        self._crew = crew
+        self._stacks = stacks
+        self._tickets = tickets
+        self._taps = taps
+        self._params = params
+
+    def carry_out(self, instructions: Sequence[Instruction]) -> None:
+        """Do all of it, in order."""
+        for instruction in instructions:
+            carry: Callable[[Any], None] = self.carry[type(instruction)]
+            carry(instruction)
+
+    def link(self, node: str) -> Link | None:
+        """The connection of a node's present process."""
+        record = self._roster.get(node)
+        return None if record is None else self.links.get((node, record.incarnation))
+
+    def send(self, node: str, message: msgspec.Struct, fds: Sequence[int] = ()) -> None:
+        """Send a message to a node, if it is connected."""
+        link = self.link(node)
+        if link is not None:
+            link.send(message, fds)
+
+    def warn(self) -> None:
+        """Tell what could not be had as it was asked for."""
+        for warnings in (self.wiring.warnings, self._launched.starter.warnings):
+            for warning in warnings:
+                self._observer.notice("warn", warning)
+            warnings.clear()
+
+    def close(self) -> None:
+        """Give all up."""
+        for link in self.links.values():
+            link.close_when_sent()
+            link.close()
+        self._closer.close()
+        if self.feed is not None:
+            self.feed.close()
+            self.feed = None
+        self.wiring.close()
+
+    # ---- instructions ----
+
+    def _spawn(self, spawn: Spawn) -> None:
+        node = spawn.plan
+        try:
+            process = self._launched.starter.start(node, spawn.incarnation)
+        except SpawnError as exc:
+            self._post(SpawnFailed(node.id, spawn.incarnation, str(exc)))
+            return
+        self._crew.take_on(node, spawn.incarnation, process)
+        self.warn()
+
+    def _admit(self, admit: Admit) -> None:
+        link = self.link(admit.node)
+        if link is None:  # it is gone again; its end is an event behind this one
+            return
+        node = self._roster[admit.node].plan
+        stack_fd = self._stacks.open(node.id, link.pid)
+        message, fds = self.wiring.welcome(
+            node, link.incarnation, admit.restarts, admit.without, stack_fd
+        )
+        link.send(message, fds)
+        os.close(stack_fd)
+        self.wiring.welcomed(node)
+        for param in self._params.for_node(node.id):
+            link.send(param)
+        if admit.restarts:
+            self._taps.sender_is_back(node.id)
+
+    def _open_barrier(self, barrier: OpenBarrier) -> None:
+        self.epoch_ns = self.epoch_ns or time.monotonic_ns()
+        for node in barrier.nodes:
+            self.send(node, Start(self.epoch_ns))
+
+    def _tell(self, tell: Tell) -> None:
+        if isinstance(tell.message, NodeRestarted):
+            self.send(tell.node, *self.wiring.new_arena(tell.message.source))
+        self.send(tell.node, tell.message)
+        link = self.link(tell.node)
+        if isinstance(tell.message, Refused) and link is not None:
+            link.close_when_sent()
+
+    def _open_edge(self, opened: OpenEdge) -> None:
+        edge = opened.edge
+        try:
+            self.wiring.open(edge)
+        except OSError as exc:
+            if opened.ticket is None:
+                raise
+            self._tickets.answer(opened.ticket, error=f"no pipe to be had: {exc.strerror}")
+            return
+        if edge.feed != "node":
+            self._feed().add(edge, self.wiring.pipes(edge.number))
+        elif opened.sender_linked:
+            board = self.wiring.boards.of(edge.sender)
+            at = None if board is None or edge.tap else board.place_route(edge.number)
+            fds = self.wiring.sender_fds(edge.number)
+            route = self.wiring.route_wire(edge)
+            self.send(edge.sender, AddRoute(len(fds), edge.output, route, at), fds)
+        if opened.receiver_linked:
+            board = self.wiring.boards.of(edge.receiver)
+            at = None if board is None else board.place_input(edge.number)
+            wires, arenas = self.wiring.memory_for(edge)
+            fds = (*arenas, *self.wiring.receiver_fds(edge.number))
+            self.send(edge.receiver, AddInput(len(fds), input_wire(edge), at, wires), fds)
+        if opened.ticket is not None:
+            self._taps.opened(opened.ticket, edge)
+
+    def _close_edges(self, closed: CloseEdges) -> None:
+        for number in closed.edges:
+            self._closer.close_edge(number, detached=closed.detached)
+
+    def _lose_edges(self, lost: LoseEdges) -> None:
+        for number in lost.edges:
+            self._closer.lose_edge(number)
+
+    def _signal(self, sign: SignalNode) -> None:
+        incarnation = sign.incarnation
+        if incarnation is None:
+            incarnation = self._roster[sign.node].incarnation
+        self._crew.signal(sign.node, incarnation, sign.signal)
+
+    def _start_timer(self, timer: StartTimer) -> None:
+        event = TimerFired(timer.timer, timer.node, timer.incarnation)
+        self._loop.call_later(timer.after_s, self._post, event)
+
+    def _answered(self, answered: Answered) -> None:
+        self._tickets.answer(answered.ticket, answered.text, answered.error)
+
+    def _retire(self, retired: Retire) -> None:
+        self.wiring.retire(retired.node)
+
+    def _feed(self) -> LogFeed:
+        """The feed of log lines, made when the first edge needs it."""
+        if self.feed is None:
+            memory, arena = self.wiring.log_memory()
+            self.feed = LogFeed(memory, arena, (), self._launched.dataflow_id)
+        return self.feed

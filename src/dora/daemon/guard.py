@@ -1,0 +1,162 @@
+"""Watches nodes that have limits: whether they still live, and how much memory they take.
+
+A node lives that waits in dora, or has called it since the last look: its board tells, so that it
+need not say anything and cannot be taken for dead while it waits for messages. One that is stuck in
+its own code is asked for its Python stack, which goes into its log, and is then killed; what
+follows is its restart policy's.
+
+Elsewhere: killing (`daemon.departures`), stacks (`daemon.stacks`), memory (`daemon.usage`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dora.daemon.events import KillAsked
+from dora.daemon.lifecycle import NodeState
+from dora.errors import DoraError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from dora.daemon.boards import Boards
+    from dora.daemon.callbacks import Loop
+    from dora.daemon.crew import Crew
+    from dora.daemon.events import Event
+    from dora.daemon.roster import NodeRecord, Roster
+    from dora.daemon.stacks import Stacks
+
+_MEMORY_EVERY_S = 0.5
+_QUICKEST_LOOK_S = 0.05
+_LOOKS_PER_TIMEOUT = 4
+
+
+class Liveness:
+    """Since when one process has shown no life. Pure."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[int, ...] | None = None
+        self._since_s = 0.0
+
+    def silent_s(self, now_s: float, turn: int, activity: tuple[int, ...]) -> float:
+        """For how long it has not called dora.
+
+        Args:
+            now_s: By a clock that only goes forward.
+            turn: The board's word: odd while it waits in dora.
+            activity: What else changes on its board when it calls dora.
+        """
+        seen = (turn, *activity)
+        if turn % 2 or seen != self._seen:
+            self._seen, self._since_s = seen, now_s
+        return now_s - self._since_s
+
+
+class Guard:
+    """Looks at the nodes of one dataflow as often as their limits ask for. `close()` ends it."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        roster: Roster,
+        boards: Boards,
+        crew: Crew,
+        stacks: Stacks,
+        interval_s: float,
+        post: Callable[[Event], None],
+    ) -> None:
+        self._loop = loop
+        self._roster = roster
+        self._boards = boards
+        self._crew = crew
+        self._stacks = stacks
+        self._interval_s = interval_s
+        self._post = post
+        self._lives: dict[tuple[str, int], Liveness] = {}
+        self._asked: set[tuple[str, int]] = set()
+        """Whose stack is being asked for: they will be killed."""
+        self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Nodes came: see whether any has limits."""
+        if self._pause_s() is not None:
+            self._start(self._look_for_life, self._pause_s())
+        if any(record.plan.memory_limit_bytes for record in self._roster):
+            self._start(self._look_at_memory, _MEMORY_EVERY_S)
+
+    def close(self) -> None:
+        """Look no more."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _start(self, look: Callable[[], None], after_s: float | None) -> None:
+        if look not in self._timers and after_s is not None:
+            self._timers[look] = self._loop.call_later(after_s, look)
+
+    def _pause_s(self) -> float | None:
+        """Until the next look for life; None when no node is to be looked at."""
+        limits = [r.plan.health_check_timeout_s for r in self._roster]
+        quickest = min((limit for limit in limits if limit is not None), default=None)
+        if quickest is None:
+            return None
+        return max(_QUICKEST_LOOK_S, min(self._interval_s, quickest / _LOOKS_PER_TIMEOUT))
+
+    def _look_for_life(self) -> None:
+        self._timers.pop(self._look_for_life, None)
+        now_s = self._loop.time()
+        for record in self._roster:
+            limit_s = record.plan.health_check_timeout_s
+            board = self._boards.of(record.id)
+            if limit_s is None or board is None or not record.linked:
+                continue
+            if record.state is not NodeState.RUNNING:
+                continue
+            life = self._lives.setdefault((record.id, record.incarnation), Liveness())
+            silent_s = life.silent_s(now_s, board.reader.turn, board.activity())
+            if silent_s > limit_s:
+                self._end(record, limit_s)
+        keys = {(record.id, record.incarnation) for record in self._roster}
+        self._lives = {key: life for key, life in self._lives.items() if key in keys}
+        self._start(self._look_for_life, self._pause_s())
+
+    def _end(self, record: NodeRecord, limit_s: float) -> None:
+        """Log what it is doing, then have it killed."""
+        node, incarnation = key = record.id, record.incarnation
+        if key in self._asked:
+            return
+        self._asked.add(key)
+        why = f"was stuck in its own code for more than {limit_s:g} s (`health_check_timeout`)"
+
+        def told(outcome: str | DoraError) -> None:
+            head = f"node `{node}` {why}; "
+            stack = f"no stack: {outcome}" if isinstance(outcome, DoraError) else outcome
+            self._crew.say(node, incarnation, head + f"its threads:\n{stack}")
+            self._asked.discard(key)
+            self._post(KillAsked(node, incarnation, why))
+
+        pipe = self._stacks.of(node)
+        if pipe is None:
+            told(DoraError("it has none to show"))
+        else:
+            pipe.ask(told)
+
+    def _look_at_memory(self) -> None:
+        from dora.daemon.usage import anonymous_bytes
+
+        self._timers.pop(self._look_at_memory, None)
+        limited = []
+        for record in self._roster:
+            process = self._crew.process(record.id, record.incarnation)
+            if record.plan.memory_limit_bytes is not None and process is not None:
+                limited.append((record, process.pid, record.plan.memory_limit_bytes))
+        used = anonymous_bytes(pid for _, pid, _ in limited)
+        for record, pid, limit in limited:
+            if used[pid] > limit:
+                why = f"took {used[pid] >> 20:,} MiB of memory, more than its `memory_limit` of "
+                why += f"{limit >> 20:,} MiB"
+                self._post(KillAsked(record.id, record.incarnation, why))
+        if any(record.plan.memory_limit_bytes for record in self._roster):
+            self._start(self._look_at_memory, _MEMORY_EVERY_S)
