@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from msgspec.structs import replace
@@ -217,34 +218,54 @@ def test_a_refresh_interval_of_nothing_is_wrong_usage() -> None:
 
 def test_on_a_terminal_top_shows_tables_anew_until_ctrl_c() -> None:
     arm = replace(FLOW, name="arm")
+    with daemon([replace(START, dataflow=arm), replace(LATER, dataflow=arm)]), top() as shown:
+        got = read_until(shown.screen, b"45.0")
+        got += read_until(shown.screen, b"\x1b[J")
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.process.wait(DEADLINE_S) == 0
+    assert got.startswith(b"\x1b[2J\x1b[H")
+    for told in (b"arm  running  0190-aa", b"camera/depth  -", b"6/10", b"193 us"):
+        assert told in got
+
+
+def test_top_ends_with_the_dataflow_that_it_was_to_show() -> None:
+    with ExitStack() as running:
+        running.enter_context(daemon([START, LATER]))
+        with top("-d", "robot") as shown:
+            read_until(shown.screen, b"45.0")
+            running.close()
+            read_until(shown.screen, b"dataflow `robot` has ended")
+            assert shown.process.wait(DEADLINE_S) == 0
+
+
+class Shown(NamedTuple):
+    process: subprocess.Popen[bytes]
+    screen: int
+
+
+@contextmanager
+def top(*arguments: str) -> Iterator[Shown]:
+    """`dora top` on a terminal."""
     size = {"COLUMNS": "150", "LINES": "50"}
     program = "import sys; from dora.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "top", "--refresh-interval", "0.1"]
+    command = [sys.executable, "-c", program, "top", "--refresh-interval", "0.1", *arguments]
     screen, terminal = os.openpty()
     try:
-        with (
-            daemon([replace(START, dataflow=arm), replace(LATER, dataflow=arm)]),
-            subprocess.Popen(command, stdout=terminal, env=os.environ | size) as top,
-        ):
+        with subprocess.Popen(command, stdout=terminal, env=os.environ | size) as process:
             try:
-                got = read_until(screen, b"45.0")
-                top.send_signal(signal.SIGINT)
-                assert top.wait(DEADLINE_S) == 0
+                yield Shown(process, screen)
             finally:
-                top.kill()
+                process.kill()
     finally:
         os.close(terminal)
         os.close(screen)
-    assert got.startswith(b"\x1b[2J\x1b[H")
-    for shown in (b"arm  running  0190-aa", b"camera/depth  -", b"6/10", b"193 us"):
-        assert shown in got
 
 
 def read_until(screen: int, wanted: bytes) -> bytes:
     """What a program writes until this comes, and to the end of that piece."""
     got = b""
     deadline = time.monotonic() + DEADLINE_S
-    while wanted not in got or not got.endswith(b"\x1b[J"):
+    while wanted not in got:
         assert select.select([screen], [], [], max(0.0, deadline - time.monotonic()))[0], got
         got += os.read(screen, 4096)
     return got

@@ -38,13 +38,20 @@ def print_snapshot(over_s: float, dataflow: str | None) -> None:
 
 
 def show_again_and_again(interval_s: float, dataflow: str | None) -> None:
-    """Show tables on the terminal, anew after each interval, until Ctrl-C."""
+    """Show tables on the terminal, anew after each interval, until Ctrl-C.
+
+    Ends too with a dataflow that was named.
+    """
     with Looks(dataflow) as looks:
         sys.stdout.write(_CLEAR)
         try:
             while True:
+                measured = looks.look()
+                if dataflow is not None and not measured:
+                    click.echo(f"dataflow `{dataflow}` has ended")
+                    return
                 rows = shutil.get_terminal_size().lines - 1
-                lines = top_text(looks.look()).splitlines()[:rows]
+                lines = top_text(measured).splitlines()[:rows]
                 text = "".join(f"{line}{_REST_OF_LINE}\n" for line in lines)
                 sys.stdout.write(f"{_HOME}{text}{_REST}")
                 sys.stdout.flush()

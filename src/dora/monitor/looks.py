@@ -37,6 +37,8 @@ class Looks:
     def __init__(self, dataflow: str | None = None, node: str | None = None) -> None:
         self._clients: dict[str, Client] = {}
         self._last: dict[str, State] = {}
+        self._others: set[str] = set()
+        """Ids of those that are not to be looked at, or do not let this version look."""
         self._all = dataflow is None and node is None
         if not self._all:
             one = client.connect(dataflow, node)
@@ -51,7 +53,7 @@ class Looks:
         if self._all:
             self._join()
         found = []
-        for name, one in list(self._clients.items()):
+        for name, one in sorted(self._clients.items()):  # oldest first
             state = self._state(one)
             if state is None:
                 self._clients.pop(name).close()
@@ -80,13 +82,22 @@ class Looks:
 
     def _join(self) -> None:
         """Connect to dataflows of this checkout that are new."""
-        here = endpoint.checkout()
-        for flow in client.running():
-            if flow.checkout == here and flow.id not in self._clients:
-                try:
-                    self._clients[flow.id] = client.Client(endpoint.address_of(flow.id))
-                except OSError:
-                    continue  # it has just ended
+        for address in endpoint.running():
+            name = endpoint.name_of(address)
+            if name in self._clients or name in self._others:
+                continue
+            try:
+                one = client.Client(address)
+            except OSError:
+                continue  # it has just ended
+            except DoraError:  # of another version, or it does not answer
+                self._others.add(name)
+                continue
+            if one.dataflow.checkout == endpoint.checkout():
+                self._clients[name] = one
+            else:
+                one.close()
+                self._others.add(name)
 
     def _state(self, one: Client) -> State | None:
         """None if the dataflow has ended."""
@@ -102,7 +113,7 @@ class Looks:
 
 
 def measure(over_s: float, dataflow: str | None = None, node: str | None = None) -> list[Figures]:
-    """Look twice, so long apart; see `Looks`.
+    """Look twice, this long apart; see `Looks`.
 
     Raises:
         DoraError: none fits, or several do, or one does not tell.
