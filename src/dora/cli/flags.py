@@ -36,6 +36,12 @@ def dataflow_flag(command: Callable[..., int]) -> Callable[..., int]:
     return click.option("-d", "--dataflow", metavar="NAME_OR_ID", help=told)(command)
 
 
+def only_dataflow_flag(command: Callable[..., int]) -> Callable[..., int]:
+    """Give a command about all dataflows the flag that picks one of them, as `dataflow`."""
+    told = "This dataflow only: its name, or the beginning of its id."
+    return click.option("-d", "--dataflow", metavar="NAME_OR_ID", help=told)(command)
+
+
 def coordinator_flags(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command dora-rs's flags about its coordinator, of which there is none here.
 

@@ -14,21 +14,12 @@ from dora.daemon.output import NodeOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Protocol
 
-    from dora.daemon.callbacks import Loop
     from dora.daemon.logfeed import LogFeed
     from dora.daemon.observer import Observer
     from dora.daemon.output import LogFolder
     from dora.daemon.process import NodeProcess
     from dora.descriptor.plan import NodePlan
-
-    class OnExit(Protocol):
-        """Told that a process ended, when all of its lines have been read."""
-
-        def __call__(
-            self, node: str, incarnation: int, process: NodeProcess, after_s: float, /
-        ) -> None: ...
 
 
 class Crew:
@@ -40,7 +31,7 @@ class Crew:
         observer: Is shown their lines.
         feed: Gives the feed for log edges, if there is one.
         has_ended: Called when a process has ended, before it is reaped and its lines are read.
-        on_exit: Called after that.
+        on_exit: Called after that: node, incarnation, process, seconds that it ran.
     """
 
     def __init__(
@@ -50,7 +41,7 @@ class Crew:
         observer: Observer,
         feed: Callable[[], LogFeed | None],
         has_ended: Callable[[str, int], None],
-        on_exit: OnExit,
+        on_exit: Callable[[str, int, NodeProcess, float], None],
     ) -> None:
         self._loop = loop
         self._folder = folder

@@ -1,5 +1,6 @@
-"""Taps: visitors that read an output. Each is one more edge from the sender, so that it costs
-nothing while nobody looks, and the sender writes a payload once however many look.
+"""Taps: visitors that read an output, each by one more edge from the sender.
+
+So it costs nothing while nobody looks, and a payload is written once however many look.
 
 Elsewhere: their pipes (`daemon.wiring`), when they close (`daemon.supervisor`).
 """

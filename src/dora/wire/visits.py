@@ -213,6 +213,9 @@ class NodeView(msgspec.Struct, frozen=True):
     """Resident, of the same, shared memory counted once for each."""
     disk_read_bytes: int | None = None
     disk_write_bytes: int | None = None
+    path: str = ""
+    """As the dataflow file names it; empty where it names none, as for operators."""
+    max_restarts: int = 0
 
 
 class OutputView(msgspec.Struct, frozen=True):
@@ -250,6 +253,8 @@ class EdgeView(msgspec.Struct, frozen=True):
     latency: list[int]
     """Counts by power of two of ns, see `wire.board`."""
     timeout_s: float | None = None
+    broken: bool = False
+    """Whether that time has passed since the last message."""
 
 
 class State(msgspec.Struct, tag="state", frozen=True):

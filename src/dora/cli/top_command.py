@@ -1,0 +1,49 @@
+"""`dora top` and `dora inspect top`: what nodes use and what flows between them.
+
+Elsewhere: what is printed (`cli.top`).
+"""
+
+from __future__ import annotations
+
+import click
+
+from dora.cli.flags import Command, coordinator_flags, only_dataflow_flag
+
+
+@click.group()
+def inspect() -> None:
+    """Look at running dataflows."""
+
+
+@click.command(cls=Command, epilog="Example: dora top --once | jq '.[].metrics.cpu_usage'")
+@click.option("--once", is_flag=True, help="Print JSON once, measured over the interval, and exit.")
+@click.option("--json", "as_json", is_flag=True, help="The same.")
+@click.option(
+    "--refresh-interval",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    help="How often to look anew.",
+)
+@only_dataflow_flag
+@coordinator_flags
+def top(once: bool, as_json: bool, refresh_interval: float, dataflow: str | None) -> int:
+    """Show what the nodes of running dataflows use, and what flows between them, until Ctrl-C.
+
+    CPU, memory and disk of each node with all processes it started; rates, delays, queues and
+    losses of each input. Nodes are not disturbed: the figures lie in shared memory.
+    Where the output is no terminal, JSON is printed once.
+    """
+    import sys
+
+    from dora.cli.top import print_snapshot, show_again_and_again
+
+    if once or as_json or not sys.stdout.isatty():
+        print_snapshot(refresh_interval, dataflow)
+    else:
+        show_again_and_again(refresh_interval, dataflow)
+    return 0
+
+
+inspect.add_command(top)
