@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from dora.descriptor.model import ModuleHeader, NodeEntry
     from dora.descriptor.source import Source
+    from dora.descriptor.wiring import Running
 
 _MAX_DEPTH = 8
 _MAX_BYTES = 1 << 20
@@ -67,13 +68,14 @@ class Parts(msgspec.Struct):
     """What is wrong in files that are no YAML."""
 
 
-def read_parts(nodes: list[NodeEntry], report: Report, path: Path) -> Parts:
+def read_parts(
+    nodes: list[NodeEntry], report: Report, folder: Path, running: Running | None = None
+) -> Parts:
     """Read the modules that the nodes of a dataflow file use, and check all wiring."""
-    folder = path.resolve().parent
     root = Part(report.source, report, nodes, folder)
     reader = _Reader(folder)
     reader.read_uses(root)
-    _check_wiring(root)
+    _check_wiring(root, running)
     return Parts(root, reader.order, reader.unreadable)
 
 
@@ -247,7 +249,7 @@ def _check_use(index: int, node: NodeEntry, used: Part, report: Report) -> None:
             report.problem_with_key(what, *at, mend=f"add `{port}: node/output` to `inputs:`")
 
 
-def _check_wiring(part: Part) -> None:
+def _check_wiring(part: Part, running: Running | None = None) -> None:
     """Check the wires of one file, in its own terms."""
     report = part.report
     nodes = list(part.nodes)
@@ -262,7 +264,7 @@ def _check_wiring(part: Part) -> None:
             nodes[index] = msgspec.structs.replace(node, outputs=outputs)
     header = part.header
     inputs = None if header is None else [*header.inputs, *header.inputs_optional]
-    wire(lower_operators(nodes, report), report, inputs)
+    wire(lower_operators(nodes, report), report, inputs, running)
 
 
 def _find_producers(part: Part) -> None:

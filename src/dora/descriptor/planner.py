@@ -3,8 +3,8 @@
 Runs the stages in their order, lets each report all it finds, and raises once. Decides by itself
 only what a node's plan takes over as it stands: defaults, log settings, sizes, CPU cores.
 
-Used by `cli`. Elsewhere: the files as one list of nodes (`reading`), then each stage (`wiring`,
-`environment`, `origin`, `command` or `runtime`, `builds`).
+Used by `cli`, `descriptor.addition`. Elsewhere: the files as one list of nodes (`reading`), then
+each stage (`wiring`, `environment`, `origin`, `command` or `runtime`, `builds`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from dora.descriptor.builds import build_lines
 from dora.descriptor.command import Surroundings, resolve
@@ -37,10 +39,10 @@ from dora.ids import TimerRef, parse_source
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dora.descriptor.model import ModuleHeader, NodeEntry
+    from dora.descriptor.model import Dataflow, ModuleHeader, NodeEntry
     from dora.descriptor.report import Report
     from dora.descriptor.source import Source
-    from dora.descriptor.wiring import Wiring
+    from dora.descriptor.wiring import Running, Wiring
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)B?\s*", re.IGNORECASE)
 _FINISH_GRACE = "DORA_FINISH_DRAIN_GRACE_SECS"
@@ -76,29 +78,56 @@ def load_plan(
     Raises:
         DescriptorError: the file has mistakes; it carries all of them.
     """
-    extra = dict(extra_env or {})
     flow, report = read_flow(path)
-    wiring = wire(flow.nodes, report)
-    envs = read_environments(flow, report, environ, extra)
-    working_dir = path.resolve().parent
-    grace_s = _default_finish_grace(environ, report)
     around = Surroundings(
-        working_dir, environ, uv, allow_shell, before_build, clones or {}, grace_s
+        path.resolve().parent, environ, uv, allow_shell, before_build, clones or {}
     )
+    plan = plan_flow(flow, report, path, around, extra_env=extra_env, strict_types=strict_types)
+    given = exit_when_nodes_finish
+    return plan if given is None else replace(plan, exit_when_nodes_finish=given)
+
+
+def plan_flow(
+    flow: Dataflow,
+    report: Report,
+    path: Path,
+    around: Surroundings,
+    *,
+    extra_env: Mapping[str, str] | None = None,
+    strict_types: bool = False,
+    running: Running | None = None,
+) -> Plan:
+    """Plan what stands in a file that was read.
+
+    Args:
+        flow: The flat dataflow.
+        report: What was found wrong in the file so far.
+        path: The file.
+        around: What commands depend on.
+        extra_env: Variables laid over the file's top-level `env`.
+        strict_types: Warnings about types are mistakes.
+        running: Nodes of a running dataflow that those of the file may read from.
+
+    Raises:
+        DescriptorError: the file has mistakes; it carries all of them.
+    """
+    extra = dict(extra_env or {})
+    wiring = wire(flow.nodes, report, running=running)
+    envs = read_environments(flow, report, around.environ, extra)
+    around = replace(around, finish_grace_s=_default_finish_grace(around.environ, report))
     nodes = [
         _plan_node(index, node, envs[index], wiring, around, report)
         for index, node in enumerate(flow.nodes)
     ]
     types = check_types(flow, wiring, report, strict=strict_types)
     report.raise_problems()
-    given = exit_when_nodes_finish
     return Plan(
         name=path.stem,
-        working_dir=working_dir,
+        working_dir=around.working_dir,
         nodes=tuple(nodes),
         routes=tuple(wiring.routes),
         log_routes=tuple(wiring.log_routes),
-        exit_when_nodes_finish=bool(flow.exit_when_nodes_finish) if given is None else given,
+        exit_when_nodes_finish=bool(flow.exit_when_nodes_finish),
         descriptor=_descriptor(report.source, extra),
         warnings=tuple(report.warnings),
         types=types,

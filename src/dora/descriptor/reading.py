@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dora.descriptor.model import Dataflow, ModuleHeader, NodeEntry
+    from dora.descriptor.wiring import Running
 
 
 def read_flow(path: Path) -> tuple[Dataflow, Report]:
@@ -35,7 +36,19 @@ def read_flow(path: Path) -> tuple[Dataflow, Report]:
     Raises:
         DescriptorError: the file cannot be read, or is no YAML.
     """
-    report = Report(load(path))
+    return flatten(Report(load(path)), path.resolve().parent)
+
+
+def flatten(
+    report: Report, folder: Path, running: Running | None = None
+) -> tuple[Dataflow, Report]:
+    """What `read_flow` does, with a file that was read.
+
+    Args:
+        report: Of the file.
+        folder: What its paths are relative to.
+        running: Nodes of a running dataflow that those of the file may read from.
+    """
     flow = read_model(report)
     check_support(flow, report)
     if any(node.module is not None for node in flow.nodes):
@@ -43,7 +56,7 @@ def read_flow(path: Path) -> tuple[Dataflow, Report]:
         from dora.descriptor.expansion import expand
         from dora.descriptor.modules import read_parts
 
-        flow, report = expand(flow, read_parts(flow.nodes, report, path))
+        flow, report = expand(flow, read_parts(flow.nodes, report, folder, running))
     return msgspec.structs.replace(flow, nodes=lower_operators(flow.nodes, report)), report
 
 

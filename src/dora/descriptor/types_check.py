@@ -203,7 +203,11 @@ class _Check:
         needed = promised_by(node.pattern)[0]
         nodes = {other.id: other for other in self._nodes}
         routes = [route for route in self._wiring.routes if route.receiver == node.id]
-        promised = [self._promised(nodes[route.sender], route.output) for route in routes]
+        promised = [
+            # Of a sender that is not in the file, because it runs already, nothing is known.
+            self._promised(nodes[route.sender], route.output) if route.sender in nodes else None
+            for route in routes
+        ]
         if not routes or any(keys is None or needed in keys for keys in promised):
             return
         name = node_name(self._report.source.value, index)

@@ -9,6 +9,7 @@ Elsewhere: how a source is written (`dora.ids`), what a node executes (`descript
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,8 +32,6 @@ from dora.ids import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from dora.descriptor.model import NodeEntry
     from dora.descriptor.report import Report
     from dora.ids import Source
@@ -40,6 +39,9 @@ if TYPE_CHECKING:
 
 MODULE_INPUTS = "_mod"
 """The node that offers the inputs of a module, inside its file."""
+
+Running = Mapping[str, Sequence[str]]
+"""Nodes of a running dataflow, by id, with their outputs."""
 
 
 class Wiring(msgspec.Struct):
@@ -54,7 +56,10 @@ class Wiring(msgspec.Struct):
 
 
 def wire(
-    nodes: Sequence[NodeEntry], report: Report, module_inputs: Sequence[str] | None = None
+    nodes: Sequence[NodeEntry],
+    report: Report,
+    module_inputs: Sequence[str] | None = None,
+    running: Running | None = None,
 ) -> Wiring:
     """Check all names and sources, and wire every input to its source.
 
@@ -62,12 +67,15 @@ def wire(
         nodes: Those of one file, or of the whole dataflow; operators are lowered.
         report: Takes what is wrong.
         module_inputs: What the nodes may read from `_mod`, if they are those of a module.
+        running: What they may read from besides, if they are to join a running dataflow.
     """
     _check_node_ids(nodes, report)
     for index, node in enumerate(nodes):
         _check_outputs(index, node, report)
     wiring = Wiring()
     known = _Known(nodes, report, module_inputs)
+    for running_id, outputs in (running or {}).items():
+        known.outputs.setdefault(running_id, set(outputs))
     for index, node in enumerate(nodes):
         for port, value in node.inputs.items():
             _wire_input(index, node, port, value, known, wiring)
