@@ -1,7 +1,7 @@
 """A new dataflow or node, from templates: which names will do, what is written, all of it or none.
 
-Templates lie in `templates/`: texts with `$name`, `$module`, `$description`, `$version`. Those of
-Python files end in `.txt`, so that no tool takes them for modules of dora.
+Templates lie in `templates/`: texts with `$name`, `$module`, `$description`, `$version`. Those that
+tools would take for modules or settings of dora itself end in `.txt`.
 
 Elsewhere: the flags (`cli.new_command`).
 """
@@ -25,7 +25,7 @@ _TAKEN = {"dora", "tests", "numpy", "pyarrow", "pytest", *sys.stdlib_module_name
 """Modules that a node's package would hide, or that would hide it."""
 _PACKAGE = {
     "README.md": "{role}/README.md",
-    "pyproject.toml": "package/pyproject.toml",
+    "pyproject.toml": "package/pyproject.toml.txt",
     "{module}/__init__.py": "package/__init__.py.txt",
     "{module}/__main__.py": "package/__main__.py.txt",
     "{module}/main.py": "{role}/main.py.txt",
@@ -34,7 +34,7 @@ _PACKAGE = {
 """The files of a node's package, and the template of each."""
 _DATAFLOW = {
     "README.md": "dataflow/README.md",
-    "pyproject.toml": "dataflow/pyproject.toml",
+    "pyproject.toml": "dataflow/pyproject.toml.txt",
     "dataflow.yml": "dataflow/dataflow.yml",
     "tests/test_dataflow.py": "dataflow/test_dataflow.py.txt",
 }

@@ -21,7 +21,9 @@ _PYTHON = "python"
     show_default=True,
     help="A dataflow of three nodes, or one node.",
 )
-@click.option("--lang", metavar="[python]", default=_PYTHON, show_default=True, help="Of the nodes.")
+@click.option(
+    "--lang", metavar="[python]", default=_PYTHON, show_default=True, help="Of the nodes."
+)
 def new(name: str, kind: str, lang: str) -> int:
     """Make a folder NAME with a dataflow or a node to start from, and its tests."""
     if lang != _PYTHON:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import click
 
+from dora.cli.flags import complete_nodes, dataflow_flag
+
 
 @click.group()
 def node() -> None:
@@ -14,8 +16,8 @@ def node() -> None:
 
 
 @node.command(epilog="Example: dora node stack camera")
-@click.argument("node_id", metavar="NODE")
-@click.option("-d", "--dataflow", metavar="NAME_OR_ID", help="Which dataflow, if several run.")
+@click.argument("node_id", metavar="NODE", shell_complete=complete_nodes)
+@dataflow_flag
 def stack(node_id: str, dataflow: str | None) -> int:
     """Print what NODE is doing: the Python stack of all its threads, without disturbing it."""
     from dora import client
