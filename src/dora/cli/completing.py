@@ -8,9 +8,11 @@ Used by `cli.flags`. Elsewhere: the script for the shell (`cli.completion_comman
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dora import client
+from dora.errors import DoraError
 
 if TYPE_CHECKING:
     from dora.wire.visits import Dataflow
@@ -37,9 +39,14 @@ def node_ids(incomplete: str, dataflow: str | None) -> list[str]:
 
 
 def _running() -> list[Dataflow]:
-    """The dataflows that answer at once; none if one of them does not."""
+    """The dataflows that answer at once; none if one of them does not, or none can be found."""
     found: list[Dataflow] = []
-    asking = threading.Thread(target=lambda: found.extend(client.running()), daemon=True)
+
+    def ask() -> None:
+        with suppress(DoraError, OSError):  # in the midst of a line nobody wants to read of it
+            found.extend(client.running())
+
+    asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(_ASK_S)
     return found
