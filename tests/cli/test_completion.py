@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -97,6 +98,18 @@ def test_a_daemon_that_does_not_answer_holds_no_shell_up(
     monkeypatch.setattr(completing, "_ASK_S", 0.01)
     with answering(endpoint.address_of(FLOW.id), None):
         assert completing.node_ids("", None) == []
+
+
+def test_what_is_left_out_is_not_told_on_the_line_that_is_typed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def running() -> list[Dataflow]:
+        logging.getLogger("dora.client").warning("1 dataflow left out")
+        return [FLOW]
+
+    monkeypatch.setattr(completing.client, "running", running)
+    assert completing.node_ids("", None) == ["camera", "plot"]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_runtime_folder_that_cannot_be_used_offers_nothing(

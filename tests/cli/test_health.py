@@ -40,7 +40,7 @@ GOOD = "nodes:\n  - {id: camera, path: camera.py, outputs: [image]}\n"
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(endpoint.VARIABLE, str(tmp_path / "run"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("DORA_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     Path("camera.py").touch()
     Path("flow.yml").write_text(GOOD)
@@ -178,9 +178,8 @@ def test_a_runtime_folder_that_others_may_write_to_fails_and_the_rest_is_still_c
     assert main(["status"]) == 1
 
 
-def test_a_state_folder_that_cannot_be_made_is_told(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_state_folder_that_cannot_be_made_is_told(here: Path) -> None:
+    assert findings()["State directory"] == ("PASS", f"{here}/state")
     (here / "state").touch()
     level, told = findings()["State directory"]
     assert (level, f"`{here}/state` cannot" in told) == ("WARN", True)
@@ -197,7 +196,7 @@ def test_shared_memory_that_does_not_work_fails(monkeypatch: pytest.MonkeyPatch)
     )
 
 
-def test_a_missing_uv_is_a_warning(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_uv_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dora.descriptor.interpreter.find_uv", lambda _environ: None)
     assert findings()["uv"][0] == "WARN"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from importlib.metadata import Distribution
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,9 @@ from dora.cli.main import main
 from dora.cli.new import make_dataflow, make_node
 from dora.errors import DoraError
 from dora.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +49,7 @@ def test_a_new_dataflow_is_laid_out_as_by_dora_rs_and_its_tests_pass(here: Path)
     assert "4 passed" in tested.stdout, tested.stdout
 
 
-def test_a_new_dataflow_validates_and_runs(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_new_dataflow_validates_and_runs(here: Path) -> None:
     """All but the installation, which is tried below without a network."""
     make_dataflow("hello")
     os.chdir(here / "hello")
@@ -53,8 +58,25 @@ def test_a_new_dataflow_validates_and_runs(here: Path, capfd: pytest.CaptureFixt
     kept = [line for line in text.splitlines() if "build: pip install -e" not in line]
     assert len(kept) == len(text.splitlines()) - 3
     Path("dataflow.yml").write_text("\n".join(kept))
-    assert main(["run", "dataflow.yml", "--stop-after", "500ms"]) == 0
-    assert "I heard Hello World from speech-1" in capfd.readouterr().out
+    dora = Path(sys.executable).parent / "dora"
+    command = [dora, "run", "dataflow.yml", "--stop-after", "60s"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        heard = {line.partition("listener_1: ")[2].strip() for line in until_both(run.stdout)}
+        run.send_signal(signal.SIGINT)
+        run.stdout.read()
+    assert heard >= {f"I heard Hello World from speech-{number}" for number in (1, 2)}
+    assert run.returncode == 0
+
+
+def until_both(lines: Iterable[str]) -> Iterator[str]:
+    """Lines, until both talkers were heard."""
+    missing = {"speech-1", "speech-2"}
+    for line in lines:
+        yield line
+        missing -= {line.strip()[-8:]}
+        if not missing:
+            return
 
 
 def test_a_new_node_can_be_installed_and_its_tests_pass(here: Path) -> None:

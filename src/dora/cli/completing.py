@@ -7,6 +7,7 @@ Used by `cli.flags`. Elsewhere: the script for the shell (`cli.completion_comman
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -42,8 +43,11 @@ def _running() -> list[Dataflow]:
     """The dataflows that answer at once; none if one of them does not, or none can be found."""
     found: list[Dataflow] = []
 
+    # In the midst of a line nobody wants to read of what else there is, or why there is nothing.
+    logging.getLogger("dora").addHandler(logging.NullHandler())
+
     def ask() -> None:
-        with suppress(DoraError, OSError):  # in the midst of a line nobody wants to read of it
+        with suppress(DoraError, OSError):
             found.extend(client.running())
 
     asking = threading.Thread(target=ask, daemon=True)

@@ -249,14 +249,22 @@ def _background() -> Finding:
 
 
 def _state_dir() -> Finding:
-    """Where the background daemon keeps what outlives it; made when it is first needed."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    folder = (Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state") / "dora"
-    there = next(one for one in (folder, *folder.parents) if one.exists())
+    """Whether the background daemon can keep what outlives it; it makes the folder itself."""
+    folder = _state_folder()
+    there = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return Finding("PASS", "State directory", str(folder))
     told = f"{folder} cannot be written, as `{there}` cannot: `dora up` would fail"
     return Finding("WARN", "State directory", told)
+
+
+def _state_folder() -> Path:
+    """`DORA_STATE_DIR`, else `$XDG_STATE_HOME/dora`, else `~/.local/state/dora`."""
+    if told := os.environ.get("DORA_STATE_DIR"):
+        return Path(told).absolute()
+    if (base := os.environ.get("XDG_STATE_HOME")) and os.path.isabs(base):
+        return Path(base, "dora")
+    return Path(os.path.expanduser("~"), ".local", "state", "dora")
 
 
 def _dataflows() -> Iterator[Finding]:
