@@ -38,7 +38,7 @@ def test_a_dataflow_beyond_the_hard_limit_is_refused_with_the_number_and_the_way
 ) -> None:
     monkeypatch.setattr(limits.resource, "getrlimit", lambda _which: (50, 60))
     plan = plans.pair()
-    with pytest.raises(DescriptorLimitError, match=r"needs 88 .* 60 at most.*`ulimit -n 88`"):
+    with pytest.raises(DescriptorLimitError, match=r"needs (\d+) .* 60 at most.*`ulimit -n \1`"):
         limits.provide(plan, edges_of(plan))
 
 
@@ -48,4 +48,5 @@ def test_the_soft_limit_is_raised_to_what_is_needed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(limits.resource, "setrlimit", lambda _which, pair: raised.append(pair))
     plan = plans.pair()
     limits.provide(plan, edges_of(plan))
-    assert raised == [(88, 4096)]
+    [(soft, hard)] = raised
+    assert 88 < soft < hard == 4096  # what is open now, and room for clients, comes on top

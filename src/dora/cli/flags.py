@@ -33,7 +33,24 @@ class Command(click.Command):
 def dataflow_flag(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command the flag that names the dataflow it is about, as `dataflow`."""
     told = "Which dataflow: its name, or the beginning of its id. Needed only if several run."
-    return click.option("-d", "--dataflow", metavar="NAME_OR_ID", help=told)(command)
+    flag = click.option(
+        "-d", "--dataflow", metavar="NAME_OR_ID", shell_complete=complete_dataflows, help=told
+    )
+    return flag(command)
+
+
+def complete_dataflows(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """What Tab offers for a running dataflow: give it to a parameter as `shell_complete`."""
+    from dora.cli.completing import dataflow_names
+
+    return dataflow_names(incomplete)
+
+
+def complete_nodes(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """What Tab offers for a node of a running dataflow, that of `--dataflow` if it was given."""
+    from dora.cli.completing import node_ids
+
+    return node_ids(incomplete, ctx.params.get("dataflow"))
 
 
 def only_dataflow_flag(command: Callable[..., int]) -> Callable[..., int]:

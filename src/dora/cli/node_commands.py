@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import click
 
-from dora.cli.flags import FORMATS, Command, coordinator_flags, dataflow_flag, only_dataflow_flag
+from dora.cli.flags import (
+    FORMATS,
+    Command,
+    complete_nodes,
+    coordinator_flags,
+    dataflow_flag,
+    only_dataflow_flag,
+)
 
 _format_flag = click.option(
     "-f", "--format", "form", type=FORMATS, default="table", show_default=True, help="How it looks."
@@ -37,7 +44,7 @@ def list_(dataflow: str | None, form: str, quiet: bool) -> int:
 
 
 @node.command(cls=Command, epilog="Example: dora node info camera")
-@click.argument("node_id", metavar="NODE")
+@click.argument("node_id", metavar="NODE", shell_complete=complete_nodes)
 @dataflow_flag
 @_format_flag
 @coordinator_flags
@@ -50,7 +57,7 @@ def info(node_id: str, dataflow: str | None, form: str) -> int:
 
 
 @node.command(cls=Command, epilog="Example: dora node stack camera")
-@click.argument("node_id", metavar="NODE")
+@click.argument("node_id", metavar="NODE", shell_complete=complete_nodes)
 @dataflow_flag
 def stack(node_id: str, dataflow: str | None) -> int:
     """Print what NODE is doing: the Python stack of all its threads, without disturbing it."""

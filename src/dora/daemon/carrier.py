@@ -90,7 +90,7 @@ class Carrier:
                 self._feed().add(edge, self.wiring.pipes(edge.number))
         self.links: dict[tuple[str, int], Link] = {}
         """Of nodes that have registered, by node and incarnation."""
-        self.carry = {
+        self._carry: dict[type, Callable[[Any], None]] = {
             Admit: self._admit,
             Answered: self._answered,
             CloseEdges: self._close_edges,
@@ -119,8 +119,7 @@ class Carrier:
     def carry_out(self, instructions: Sequence[Instruction]) -> None:
         """Do all of it, in order."""
         for instruction in instructions:
-            carry: Callable[[Any], None] = self.carry[type(instruction)]
-            carry(instruction)
+            self._carry[type(instruction)](instruction)
 
     def link(self, node: str) -> Link | None:
         """The connection of a node's present process."""
@@ -214,8 +213,9 @@ class Carrier:
             board = self.wiring.boards.of(edge.receiver)
             at = None if board is None else board.place_input(edge.number)
             wires, arenas = self.wiring.memory_for(edge)
-            fds = (*arenas, *self.wiring.receiver_fds(edge.number))
-            self.send(edge.receiver, AddInput(len(fds), input_wire(edge), at, wires), fds)
+            all_fds = [*arenas, *self.wiring.receiver_fds(edge.number)]
+            told = AddInput(len(all_fds), input_wire(edge), at, wires)
+            self.send(edge.receiver, told, all_fds)
         if opened.ticket is not None:
             self._taps.opened(opened.ticket, edge)
 

@@ -251,13 +251,16 @@ class Changes:
             error = f"`{source}` does not feed `{event.receiver}/{event.input}`: {is_fed}"
             return [Answered(event.ticket, error=error)]
         told = f"{edge.source} -x- {edge.target}"
-        instructions = self._book.close([edge], detached=True)
         if not self._roster.is_linked(edge.receiver):
+            self._book.close([edge])
             instructions = self._book.lose([edge], died=True)
         elif self._roster.is_linked(edge.sender) and edge.feed == "node":
             # The sender itself puts the CLOSE ticket behind its last message.
+            self._book.detach(edge)
             gone = ReceiverGone([edge.number], died=False, detach=True)
             instructions = [Tell(edge.sender, gone), LoseEdges((edge.number,))]
+        else:
+            instructions = self._book.close([edge], detached=True)
         return [Notice("info", told), *instructions, Answered(event.ticket, told)]
 
     def _tap(self, event: TapAsked) -> list[Instruction]:

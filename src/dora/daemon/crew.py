@@ -15,6 +15,7 @@ from dora.daemon.output import NodeOutput
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dora.daemon.callbacks import Loop
     from dora.daemon.logfeed import LogFeed
     from dora.daemon.observer import Observer
     from dora.daemon.output import LogFolder

@@ -59,7 +59,10 @@ class Visitors:
             self._greet(link, message)
             return
         try:
-            self._answers[type(message)](link, message)
+            answer = self._answers.get(type(message))
+            if answer is None:
+                raise DoraError(f"nobody here answers {type(message).__name__}")
+            answer(link, message)
         except DoraError as exc:
             link.send(Refused(str(exc)))
 

@@ -10,6 +10,7 @@ the end (`cli.run`, `running.calls`).
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -116,18 +117,23 @@ class Foreground:
     async def _serve(self, launched: Launched, heeded: list[signal.Signals]) -> Outcome:
         import asyncio
 
-        from dora.daemon.server import Server
-        from dora.daemon.supervisor import Graces
+        from dora.daemon.server import Server, Settings
+        from dora.running.progress import Progress
         from dora.running.screen import open_screen
+        from dora.running.starting import show_start
 
         loop = asyncio.get_running_loop()
+        progress = Progress(sys.stderr)
         screen = open_screen(
             loop,
             self._options,
             launched.dataflow_id,
             lambda: server.ask_stop("nobody reads its output any more"),
+            progress.clear,
         )
-        server = Server(launched, screen, Graces())
+        settings = Settings(hot_reload=self._options.hot_reload)
+        server = Server(launched, screen, settings=settings)
+        show_start(loop, progress, server.awaited)
         for number in heeded:
             loop.add_signal_handler(number, server.ask_stop, _named(number))
         with self._lock:
@@ -143,6 +149,7 @@ class Foreground:
                 self._serving = None
             for number in heeded:
                 loop.remove_signal_handler(number)
+            progress.clear()
             screen.finish()
 
 

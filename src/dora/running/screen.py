@@ -33,8 +33,17 @@ def open_screen(
     options: RunOptions,
     dataflow_id: str,
     on_hang_up: Callable[[], None],
+    before: Callable[[], None] = lambda: None,
 ) -> Screen | StreamScreen:
-    """What shows a dataflow: standard output, or what a notebook or a test put in its place."""
+    """What shows a dataflow: standard output, or what a notebook or a test put in its place.
+
+    Args:
+        loop: Where to wait for the terminal.
+        options: What to show, and how.
+        dataflow_id: Goes into JSON.
+        on_hang_up: Called when nobody reads any more.
+        before: Called before lines are written.
+    """
     replaced = sys.stdout is not None and sys.stdout is not sys.__stdout__
     fd = 1 if replaced else _stdout()
     display = Display(
@@ -46,7 +55,7 @@ def open_screen(
     )
     if replaced:
         return StreamScreen(sys.stdout, display)
-    return Screen(loop, fd, display, on_hang_up)
+    return Screen(loop, fd, display, on_hang_up, before)
 
 
 def _shows_colour(fd: int) -> bool:
@@ -90,9 +99,11 @@ class Screen:
         fd: int,
         display: Display,
         on_hang_up: Callable[[], None],
+        before: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = loop
         self._on_hang_up = on_hang_up
+        self._before = before
         self._fd = fd
         self._display = display
         self._pending: deque[memoryview] = deque()
@@ -120,6 +131,7 @@ class Screen:
     def _put(self, text: str) -> None:
         if not text or not self._open:
             return
+        self._before()
         if self._pending_bytes > _MAX_PENDING_BYTES:
             self._lost += text.count("\n")
             return

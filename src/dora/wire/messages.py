@@ -235,8 +235,8 @@ class AddInput(msgspec.Struct, tag="add_input", frozen=True):
 
     fds: int
     input: InputWire
-    at: int
-    """Its place among the inputs of the board."""
+    at: int | None
+    """Its place among the inputs of the board; None: it is not counted there."""
     arenas: list[ArenaWire]
 
 
