@@ -16,6 +16,8 @@ from dora.cli.flags import (
     only_dataflow_flag,
 )
 
+from dora.cli.node_change_commands import CHANGES
+
 _format_flag = click.option(
     "-f", "--format", "form", type=FORMATS, default="table", show_default=True, help="How it looks."
 )
@@ -23,7 +25,11 @@ _format_flag = click.option(
 
 @click.group()
 def node() -> None:
-    """Look at single nodes of running dataflows."""
+    """Look at single nodes of running dataflows, and change them."""
+
+
+for _command in CHANGES:
+    node.add_command(_command)
 
 
 @node.command("list", cls=Command, epilog="Example: dora node list -f json")

@@ -38,6 +38,8 @@ from dora.daemon.flow import Phase
 from dora.daemon.lifecycle import BackoffOver, NodeState
 from dora.daemon.report import exit_text, listed, telling_lines
 from dora.daemon.roster import Goal, Successor
+from dora.descriptor.addition import check_replacement
+from dora.errors import DescriptorError
 from dora.ids import PORT_ID_RULE, is_port_id, suggest
 from dora.wire.messages import ReceiverGone
 
@@ -134,6 +136,11 @@ class Changes:
             return f"node `{node.id}` is being ended or replaced already"
         if node.state is NodeState.FINISHED:
             return f"node `{node.id}` has ended; `dora node remove` and `dora node add`"
+        read = {e.output for e in self._book.sent_by(node.id) if not self._book.is_over(e)}
+        try:
+            check_replacement(node.plan, event.plan, read)
+        except DescriptorError as exc:
+            return str(exc)
         return None
 
     def successor(

@@ -95,6 +95,7 @@ class ChangeDesk:
 
     def _add(self, link: Link, ask: AskAdd) -> None:
         plan = unpack_plan(ask.plan)
+        self._carrier.wiring.learn_types(plan)
         self._post(AddAsked(plan, self._tickets.issue(link)))
 
     def _replace(self, link: Link, ask: AskReplace) -> None:

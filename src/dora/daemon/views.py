@@ -92,6 +92,8 @@ class StateDesk:
             inputs=list(dict.fromkeys([*plan.inputs, *sources])),
             outputs=list(plan.outputs),
             sources=sources,
+            path=self._path(record.id),
+            max_restarts=plan.restart.max_restarts,
             uptime_s=None if process is None else time.monotonic() - process.started_s,
             cpu_s=used.cpu_s,
             memory_bytes=used.memory_bytes,
@@ -123,4 +125,12 @@ class StateDesk:
             last_ns=counts.last_ns,
             latency=counts.latency,
             timeout_s=edge.input_timeout_s,
+            broken=self._is_broken(edge, counts.last_ns),
         )
+
+    @staticmethod
+    def _is_broken(edge: Edge, last_ns: int) -> bool:
+        """Whether the receiver was told that this input is silent (`input_timeout`)."""
+        if edge.input_timeout_s is None or not last_ns:
+            return False
+        return time.time_ns() - last_ns > edge.input_timeout_s * 1e9

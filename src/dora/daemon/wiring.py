@@ -65,6 +65,7 @@ class Wiring:
     def __init__(self, plan: Plan, edges: Iterable[Edge], dataflow_id: str) -> None:
         self._plan = plan
         self._dataflow_id = dataflow_id
+        self._types = dict(plan.types.nodes)
         self._edges: dict[int, Edge] = {}
         self._arena_ids = 0
         self.warnings: list[str] = []
@@ -79,6 +80,10 @@ class Wiring:
         self._retired: set[str] = set()
         for edge in edges:
             self.open(edge)
+
+    def learn_types(self, plan: Plan) -> None:
+        """What is declared of the ports of nodes that came later."""
+        self._types |= plan.types.nodes
 
     def open(self, edge: Edge) -> None:
         """Make the pipes of an edge."""
@@ -157,7 +162,7 @@ class Wiring:
             log_inputs=[edge.input for edge in reads if edge.feed == "dataflow"],
             config=node.config,
             descriptor=self._plan.descriptor,
-            types=self._plan.types.nodes.get(node.id, {}),
+            types=self._types.get(node.id, {}),
             heartbeat_s=node.health_check_timeout_s,
         )
         return message, fds
