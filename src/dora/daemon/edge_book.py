@@ -69,17 +69,13 @@ class EdgeBook:
         instructions: list[Instruction] = [LoseEdges(fresh)] if fresh else []
         return instructions + self.tell_senders(told, died=died)
 
-    def tell_senders(
-        self, edges: list[Edge], *, died: bool, stays: bool = False
-    ) -> list[Instruction]:
+    def tell_senders(self, edges: list[Edge], *, died: bool) -> list[Instruction]:
         """Tell those who send on these edges that nobody reads them now."""
         senders: dict[str, list[int]] = defaultdict(list)
         for edge in edges:
             if edge.feed == "node" and self._roster[edge.sender].linked:
                 senders[edge.sender].append(edge.number)
-        return [
-            Tell(sender, ReceiverGone(numbers, died, stays)) for sender, numbers in senders.items()
-        ]
+        return [Tell(sender, ReceiverGone(numbers, died)) for sender, numbers in senders.items()]
 
     def tell_consumers(self, node: str, failure: NodeFailure) -> list[Instruction]:
         """Tell those who read from a node that it failed."""

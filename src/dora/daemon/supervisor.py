@@ -201,18 +201,11 @@ class Supervisor:
         instructions += self._book.lose(
             (edge for edge in self._book.read_by(node.id) if edge.backpressure), died=not clean
         )
-        if not clean:
-            instructions += self._free_what_it_held(node)
         how = "left" if clean else "is gone without a goodbye"
         level = "info" if clean else "warn"
         told = f"{node.kind} `{node.id}` (pid {node.pid}) {how}"
         instructions.append(Notice(level, told))
         return instructions + (self._finish_if_over() if node.by_hand else [])
-
-    def _free_what_it_held(self, node: NodeRecord) -> list[Instruction]:
-        """A dynamic node's process is gone, but its inputs wait for the next one."""
-        edges = [edge for edge in self._book.read_by(node.id) if not self._book.is_lost(edge)]
-        return self._book.tell_senders(edges, died=True, stays=True)
 
     def _spawn_failed(self, node: NodeRecord, error: str) -> list[Instruction]:
         node.life.handle(lifecycle.ExitedForGood())

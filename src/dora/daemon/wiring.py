@@ -61,7 +61,7 @@ class Board:
 
     def __init__(self, name: str, outputs: list[OutputWire], inputs: int) -> None:
         self.routes = [route.edge for output in outputs for route in output.routes]
-        self._layout = BoardLayout(len(outputs), len(self.routes), inputs)
+        self._layout = BoardLayout.with_spare(len(outputs), len(self.routes), inputs)
         self.fd = create_memory(f"dora {name} board", self._layout.size_bytes)
         self._map = mmap.mmap(self.fd, self._layout.size_bytes)
         self._map[: len(fresh_header(self._layout))] = fresh_header(self._layout)
