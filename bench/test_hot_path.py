@@ -19,7 +19,8 @@ from dora.transport.arena import (
     map_words,
     reopen_read_only,
 )
-from dora.transport.edge import ReceivingEdge, SendingEdge, open_pipes
+from dora.transport.edge import SendingEdge, open_pipes
+from dora.transport.receiving_edge import ReceivingEdge
 from dora.transport.sender import Sender
 from dora.wire.board import BoardLayout
 from dora.wire.payload import encode

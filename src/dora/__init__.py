@@ -54,6 +54,8 @@ if TYPE_CHECKING:
         InputRecoveredEvent,
         NodeFailedEvent,
         NodeRestartedEvent,
+        ParamDeletedEvent,
+        ParamUpdateEvent,
         ReloadEvent,
         StopEvent,
     )
@@ -86,6 +88,8 @@ __all__ = [
     "NodeRestartedEvent",
     "OperatorError",
     "OutputError",
+    "ParamDeletedEvent",
+    "ParamUpdateEvent",
     "PayloadTypeError",
     "ProtocolError",
     "ReloadEvent",

@@ -17,7 +17,8 @@ from dora.node.inputs import InputPort
 from dora.node.node import Node
 from dora.transport import endpoint
 from dora.transport.arena import Arena, ArenaView, create_memory, reopen_read_only
-from dora.transport.edge import ReceivingEdge, SendingEdge, open_pipes, write_close
+from dora.transport.edge import SendingEdge, open_pipes, write_close
+from dora.transport.receiving_edge import ReceivingEdge
 from dora.transport.sender import Sender
 from dora.wire import messages, metadata, payload
 from dora.wire.board import BoardLayout, BoardReader, fresh_header
@@ -73,7 +74,7 @@ class Rig:
         self._deframer = Deframer()
         self.daemon, theirs = socket.socketpair()
         self.daemon.setblocking(False)
-        layout = BoardLayout(len(outputs), len(outputs), len(self._inputs))
+        layout = BoardLayout.with_spare(len(outputs), len(outputs), len(self._inputs))
         board = create_memory("rig board", layout.size_bytes)
         mapped = mmap.mmap(board, layout.size_bytes)
         mapped[: len(fresh_header(layout))] = fresh_header(layout)

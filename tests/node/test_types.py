@@ -23,6 +23,8 @@ for event in node:
             node.send_output("out", event["value"], metadata)
         case "INPUT_CLOSED" | "INPUT_RECOVERED" | "NODE_RESTARTED" | "RELOAD":
             assert_type(event["id"], str)
+        case "PARAM_UPDATE" | "PARAM_DELETED":
+            print(event["id"], event["value"])
         case "EXTERNAL":
             assert_type(event["kind"], Literal["external"])
         case "STOP":

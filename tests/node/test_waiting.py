@@ -8,6 +8,7 @@ import pytest
 
 from dora.errors import NodeInitError
 from dora.node.waiting import Waiting, spin_us
+from dora.wire.board import Turn
 
 SPIN_US = 200
 LOOK_US = 10
@@ -41,7 +42,7 @@ class _Set:
 
 def waiting(spin: int = SPIN_US) -> tuple[Waiting, _Set]:
     fake = _Set()
-    return Waiting(fake, spin, fake.clock), fake  # type: ignore[arg-type]  # only `poll` is used
+    return Waiting(fake, spin, Turn(), fake.clock), fake  # type: ignore[arg-type]  # only `poll` is used
 
 
 def wait(made: tuple[Waiting, _Set], after_us: int, timeout_s: float | None = None) -> list[object]:

@@ -20,7 +20,8 @@ import edge_messages
 
 from dora.node.inputs import InputPort
 from dora.transport.arena import Arena, ArenaView, map_words
-from dora.transport.edge import ReceivingEdge, SendingEdge, write_close
+from dora.transport.edge import SendingEdge, write_close
+from dora.transport.receiving_edge import ReceivingEdge
 from dora.transport.sender import Sender
 from dora.wire.board import BoardLayout
 

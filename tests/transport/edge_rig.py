@@ -27,7 +27,8 @@ from dora.transport.arena import (
     map_words,
     reopen_read_only,
 )
-from dora.transport.edge import ReceivingEdge, SendingEdge, close_pipes, open_pipes, write_close
+from dora.transport.edge import SendingEdge, close_pipes, open_pipes, write_close
+from dora.transport.receiving_edge import ReceivingEdge
 from dora.transport.sender import Sender
 from dora.wire.board import BoardLayout, BoardReader
 
@@ -181,9 +182,9 @@ class Rig:
         The sender itself stays open, so that it takes back what receivers still hold.
         """
         left = [edge.edge for edge in self.edges if edge.open]
-        self.sender.receiver_gone(left, died=False)
         for number in left:
             assert write_close(self.pipes[number].ticket_write)
+        self.sender.receiver_gone(left, died=False, unread=True)
 
     def held(self) -> int:
         """Slots somebody holds, after taking in what was given back."""

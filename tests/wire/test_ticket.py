@@ -19,7 +19,7 @@ from dora.wire.ticket import (
     Ticket,
     TicketWriter,
     fits_beside_slot,
-    is_correlated,
+    must_stay,
     pack_close,
     spill_start,
     unpack,
@@ -52,7 +52,7 @@ def test_a_small_message_fits_whole_into_its_ticket_or_is_told_not_to(
         assert record[HEAD.size : prefix_end] == header + metadata
         assert record[start : start + len(payload)] == payload
         assert start % 16 == 0
-        assert is_correlated(record) == bool(flag)
+        assert must_stay(record) == bool(flag)
 
 
 @given(flags, u64, times, st.binary(max_size=250), st.binary(max_size=250), u32, u64, u64)
@@ -78,7 +78,7 @@ def test_a_ticket_of_a_slot_names_it_and_holds_header_and_metadata_or_says_where
     )  # fmt: skip
     if beside:
         assert record[HEAD.size :].startswith(header + metadata)
-    assert is_correlated(record) == bool(flag & CORRELATED)
+    assert must_stay(record) == bool(flag & CORRELATED)
 
 
 @given(st.integers(0, 2**40))

@@ -31,7 +31,6 @@ from dora.daemon.events import (
     StartTimer,
     TapAsked,
     TapEnded,
-    Tell,
     TimerName,
 )
 from dora.daemon.flow import Phase
@@ -41,7 +40,6 @@ from dora.daemon.roster import Goal, Successor
 from dora.descriptor.addition import check_replacement
 from dora.errors import DescriptorError
 from dora.ids import PORT_ID_RULE, is_port_id, suggest
-from dora.wire.messages import ReceiverGone
 
 if TYPE_CHECKING:
     from dora.daemon.departures import Departures
@@ -258,16 +256,12 @@ class Changes:
             error = f"`{source}` does not feed `{event.receiver}/{event.input}`: {is_fed}"
             return [Answered(event.ticket, error=error)]
         told = f"{edge.source} -x- {edge.target}"
-        if not self._roster.is_linked(edge.receiver):
+        if self._roster.is_linked(edge.receiver):  # it reads on to the CLOSE ticket
+            instructions = self._book.close([edge], detached=True)
+            instructions += self._book.tell_senders([edge], died=False)
+        else:
             self._book.close([edge])
             instructions = self._book.lose([edge], died=True)
-        elif self._roster.is_linked(edge.sender) and edge.feed == "node":
-            # The sender itself puts the CLOSE ticket behind its last message.
-            self._book.detach(edge)
-            gone = ReceiverGone([edge.number], died=False, detach=True)
-            instructions = [Tell(edge.sender, gone), LoseEdges((edge.number,))]
-        else:
-            instructions = self._book.close([edge], detached=True)
         return [Notice("info", told), *instructions, Answered(event.ticket, told)]
 
     def _tap(self, event: TapAsked) -> list[Instruction]:

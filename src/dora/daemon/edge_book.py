@@ -99,11 +99,6 @@ class EdgeBook:
         wanted = tuple(number for number in fresh if number not in self._lost)
         return [CloseEdges(wanted, detached)] if wanted else []
 
-    def detach(self, edge: Edge) -> None:
-        """Its two nodes settle its end between them."""
-        self._closed.add(edge.number)
-        self._lost.add(edge.number)
-
     def lose(self, edges: Iterable[Edge], *, died: bool) -> list[Instruction]:
         """Their receivers will read nothing more; one that `died` holds nothing any more either."""
         edges = list(edges)

@@ -34,9 +34,13 @@ class EdgeCloser:
     def close_edge(self, number: int, *, detached: bool = False) -> None:
         """Put the CLOSE ticket behind all that was sent; later if there is no room."""
         self._stop_feed(number)
-        if self._wiring.has(number) and not self._wiring.try_close(number, detached=detached):
+        if not self._wiring.has(number):
+            return
+        if not self._wiring.try_close(number, detached=detached):
             fd = self._full[number] = self._wiring.pipes(number).ticket_write
             self._loop.add_writer(fd, self._retry, number, detached)
+        elif detached:  # its two nodes settle the rest between them
+            self._wiring.lose(number)
 
     def lose_edge(self, number: int) -> None:
         """Give up an edge that nobody reads any more."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from dora.daemon.boards import Boards
 from dora.daemon.edges import DAEMON
 from dora.transport.arena import DEFAULT_ARENA_BYTES, create_memory, reopen_read_only
-from dora.transport.edge import close_pipes, open_pipes, waiting_in, write_close
+from dora.transport.edge import close_pipes, open_pipes, bytes_in, write_close
 from dora.wire.messages import (
     ArenaWire,
     InputWire,
@@ -28,6 +28,8 @@ from dora.wire.messages import (
     TimerWire,
     Welcome,
 )
+
+from dora.wire.ticket import TICKET_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -119,7 +121,8 @@ class Wiring:
         pipes = self._pipes.get(edge)
         if pipes is None:
             return 0
-        return max(0, waiting_in(pipes.ticket_read) - (edge in self._closed))
+        tickets = bytes_in(pipes.ticket_read) // TICKET_BYTES
+        return max(0, tickets - (edge in self._closed))
 
     def welcome(
         self,
@@ -138,7 +141,8 @@ class Wiring:
         here = [edge for edge in here if edge.number not in without]
         outputs = [OutputWire(one, self._routes(here, node.id, one)) for one in node.outputs]
         reads = [edge for edge in here if edge.receiver == node.id and not edge.tap]
-        inputs = [input_wire(edge) for edge in reads]
+        again = self.boards.of(node.id) is not None
+        inputs = [input_wire(edge, takes_over=again) for edge in reads]
         arenas = self._arenas(dict.fromkeys(memory_owner(edge) for edge in reads))
         board = self.boards.renew(node.id, outputs, inputs)
         fds = [memory.read_write, board.fd, stack_fd, *(arena.read_only for arena in arenas)]
@@ -294,7 +298,7 @@ class Wiring:
         ]
 
 
-def input_wire(edge: Edge) -> InputWire:
+def input_wire(edge: Edge, *, takes_over: bool = False) -> InputWire:
     """An edge as its receiver is told of it."""
     return InputWire(
         edge.input,
@@ -304,6 +308,7 @@ def input_wire(edge: Edge) -> InputWire:
         edge.input_timeout_s,
         None if edge.backpressure else edge.queue_size,
         edge.as_arrow,
+        takes_over,
     )
 
 

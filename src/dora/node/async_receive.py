@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from dora.node import events
+from dora.node.waiting import Awaiting
 
 if TYPE_CHECKING:
     from dora.node.event_types import Event
@@ -29,7 +30,8 @@ class AsyncReceiver:
         await asyncio.sleep(0)
         try:
             async with asyncio.timeout(timeout_s), self._turn():
-                return await self._next()
+                with Awaiting(self._stream.turn):
+                    return await self._next()
         except TimeoutError:
             return events.timeout(timeout_s or 0.0)
 

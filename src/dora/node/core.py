@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dora.node.async_receive import AsyncReceiver
     from dora.node.event_types import Event
     from dora.node.host import Host
-    from dora.transport.sender import Loan
+    from dora.transport.loan import Loan
 
 _log = logging.getLogger("dora")
 _nodes: weakref.WeakSet[Core] = weakref.WeakSet()

@@ -19,8 +19,10 @@ from threading import TIMEOUT_MAX
 from typing import TYPE_CHECKING
 
 from dora.node import events
+from dora.node.open_inputs import OpenInputs
 from dora.node.sources import AlarmSource, Control, Wake, last_served
 from dora.node.waiting import Waiting
+from dora.wire.board import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +49,7 @@ class EventStream:
         end_without_timers: Timers and endless inputs do not keep the stream open.
         spin_us: How long a wait stays awake where messages come thick; see `node.waiting`.
         tidy: Takes back memory that receivers returned; whether they still hold much.
+        turn: Where waits are noted.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class EventStream:
         end_without_timers: bool,
         spin_us: int,
         tidy: Callable[[], bool],
+        turn: Turn | None = None,
     ) -> None:
         self._lock = threading.RLock()
         self._waking = threading.RLock()  # a signal handler may come in between and close
@@ -67,43 +71,35 @@ class EventStream:
         self._tidy = tidy
         self._pending: deque[Event] = deque()
         self._ready: list[Source] = []
-        self._silent: set[str] = set()
-        """Inputs that timed out and brought nothing since."""
-        self._turn = 0
+        self._silent: set[str] = set()  # inputs that timed out and brought nothing since
+        self._served = 0
+        self.turn = turn or Turn()
         self._ended = False
         self._closed = False
         self.spin_us = spin_us
-        self.selections: tuple[Selection, ...] = ()
-        """Who reads some inputs apart; replaced, never changed."""
+        self.selections: tuple[Selection, ...] = ()  # who reads apart; replaced, never changed
+        # Held for a moment to change them or what is open; never for the stream's lock.
         self._selecting = threading.RLock()
-        """Held for a moment to change them or what is open; never for the stream's lock."""
         self._desk: Desk | None = None
         self._pump = pump
         self._control_fd = control_fd
         self._merged: list[Callable[[], None]] = []
-        self._ports = {port.id: port for port in ports}
-        self._open = set(self._ports)
-        self._timers = timers
-        self._data_inputs = {port.id for port in ports if port.id not in endless}
-        others = len(timers) + len(ports) - len(self._data_inputs)
-        self._closes = bool(self._data_inputs) and (not others or end_without_timers)
+        self._inputs = OpenInputs(ports, timers, endless, end_without_timers=end_without_timers)
         self._wake = Wake(self._serve_hungry)
         self._epoll = select.epoll()
-        self._waiting = Waiting(self._epoll, spin_us)
+        self._waiting = Waiting(self._epoll, spin_us, self.turn)
         self._sources: dict[int, Source] = {}
         self._watch(self._wake.fd, self._wake)
         self._watch(control_fd, Control(pump))
         for timer in timers:
             self._watch(timer.fd, timer)
         for port in ports:
-            self._watch(port.fd, port)
-            if port.alarm is not None:
-                self._watch(port.alarm.fd, AlarmSource(port, port.alarm, self._silent))
+            self._watch_port(port, [])
 
     @property
     def input_ids(self) -> frozenset[str] | None:
         """The inputs that there are; None on a stage, where any id may come."""
-        return frozenset(self._ports) | {timer.id for timer in self._timers} or None
+        return self._inputs.ids or None
 
     def fileno(self) -> int:
         """The epoll descriptor: readable when an event may be there."""
@@ -165,7 +161,7 @@ class EventStream:
             if not self._ended:
                 self._pump()
             self._drain_pending(found)
-            for source in sorted(self._sources.values(), key=last_served):
+            for source in sorted(list(self._sources.values()), key=last_served):
                 for _ in range(source.waiting if source.served >= 0 else 0):
                     if self._ended or (event := source.take()) is None:
                         break
@@ -213,9 +209,7 @@ class EventStream:
             refuse(self.selections if exclusive else (), inputs, self._closed)
             if self._desk is None:
                 self._desk = Desk(self._pending, self.wake_up, self._end_input, self._recovered)
-            closed = frozenset(self._ports) - self._open
-            here: list[InputPort | Timer] = [*self._ports.values(), *self._timers]
-            chosen = [one for one in here if one.id in (inputs or ()) and one.id not in closed]
+            closed, chosen = self._inputs.closed, self._inputs.read_by(inputs)
             selection = Selection(
                 self, inputs, wants, list(chosen), closed, self._control_fd, exclusive=exclusive
             )
@@ -259,8 +253,20 @@ class EventStream:
 
     def watermark(self, input_id: str | None = None) -> int | float | None:
         """How far an input's senders said to have come; of all inputs, the least; None: unsaid."""
-        ports = [port for port in self._ports.values() if input_id in (None, port.id)]
-        return min((port.watermark for port in ports if port.watermark is not None), default=None)
+        return self._inputs.watermark(input_id)
+
+    def add_port(self, port: InputPort) -> None:
+        """Read one more input; one that is open, behind all it has. Any thread may call this."""
+        with self._selecting:
+            if self._inputs.add(port):
+                self._silent.discard(port.id)
+                self._watch_port(port, [one for one in self.selections if one.admit(port)])
+
+    def _watch_port(self, port: InputPort, apart: list[Selection]) -> None:
+        if not any(selection.exclusive for selection in apart):
+            self._watch(port.fd, port)
+        if port.alarm is not None:
+            self._watch(port.alarm.fd, AlarmSource(port, port.alarm, self._silent))
 
     def close(self) -> None:
         """End the stream; a thread that waits is handed None."""
@@ -270,14 +276,11 @@ class EventStream:
             if self._closed:
                 return
             with self._selecting:
-                self._closed = True
+                self._closed = self._inputs.over = True
             for end in self._merged:
                 end()
             self._epoll.close()
-            for port in self._ports.values():
-                port.close()
-            for timer in self._timers:
-                timer.close()
+            self._inputs.close()
             with self._waking:
                 os.close(self._wake.fd)
         self._ring()  # not before: who looked meanwhile did not get the lock
@@ -344,12 +347,11 @@ class EventStream:
                 event = self._pending.popleft()
             elif self._ready:
                 source = self._ready.pop()
-                taken = source.take()
-                if taken is None:
+                if (taken := source.take()) is None:
                     continue
                 event = taken
                 if source.served >= 0:
-                    self._turn = source.served = self._turn + 1
+                    self._served = source.served = self._served + 1
             else:
                 return None
             if event["type"] == "INPUT" and not self._silent and not self.selections:
@@ -369,12 +371,10 @@ class EventStream:
                 for selection in self.selections:
                     if selection.takes(event) and selection.give(event):
                         return None
-            case "INPUT_CLOSED":
-                port = self._ports.get(event["id"])
-                if port is not None and port.closed and port.id in self._open:
-                    self._end_input(port.id)
-                    if port.id in self._silent:
-                        return None  # it was called closed when it timed out
+            case "INPUT_CLOSED" if self._inputs.ended(event["id"]):
+                told = event["id"] in self._silent  # it was called closed when it timed out
+                self._end_input(event["id"])
+                return None if told else event
             case "STOP":
                 self._ended = True
         return event
@@ -386,15 +386,15 @@ class EventStream:
         return was_silent
 
     def _end_input(self, input_id: str) -> None:
-        port = self._ports[input_id]
+        port = self._inputs.ports[input_id]
         with self._selecting:
             for selection in self.selections:
                 selection.forget(input_id)
-            self.unwatch(port.fd)
-            if port.alarm is not None:
-                self.unwatch(port.alarm.fd)
+            for fd in port.fds:
+                self.unwatch(fd)
             port.close()
-            self._open.discard(input_id)
-        self._data_inputs.discard(input_id)
-        if self._closes and not self._data_inputs:
+            following = self._inputs.end(input_id)
+            if following is not None:
+                self.add_port(following)
+        if self._inputs.all_over and not port.detached:
             self._pending.append(events.stop("ALL_INPUTS_CLOSED"))

@@ -90,6 +90,27 @@ class ReloadEvent(TypedDict):
     """The operator."""
 
 
+class ParamUpdateEvent(TypedDict):
+    """A parameter of this node was set (`dora param set`)."""
+
+    kind: Literal["dora"]
+    type: Literal["PARAM_UPDATE"]
+    id: str
+    """The parameter."""
+    value: Any
+    """Its new value, decoded from JSON."""
+
+
+class ParamDeletedEvent(TypedDict):
+    """A parameter of this node was deleted (`dora param delete`)."""
+
+    kind: Literal["dora"]
+    type: Literal["PARAM_DELETED"]
+    id: str
+    """The parameter."""
+    value: None
+
+
 class ExternalEvent(TypedDict):
     """A value of an iterator that was merged by `merge_external_events`."""
 
@@ -108,5 +129,7 @@ Event: TypeAlias = (
     | NodeFailedEvent
     | NodeRestartedEvent
     | ReloadEvent
+    | ParamUpdateEvent
+    | ParamDeletedEvent
     | ExternalEvent
 )

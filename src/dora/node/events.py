@@ -15,6 +15,9 @@ if TYPE_CHECKING:
         ExternalEvent,
         InputClosedEvent,
         InputRecoveredEvent,
+        ParamDeletedEvent,
+        ParamUpdateEvent,
+        ReloadEvent,
         StopEvent,
     )
 
@@ -32,6 +35,21 @@ def input_recovered(input_id: str) -> InputRecoveredEvent:
 def stop(reason: Literal["MANUAL", "ALL_INPUTS_CLOSED"]) -> StopEvent:
     """The event that ends a stream."""
     return {"kind": "dora", "id": reason, "type": "STOP"}
+
+
+def reload(operator: str) -> ReloadEvent:
+    """The event that has an operator load its file again."""
+    return {"kind": "dora", "id": operator, "type": "RELOAD"}
+
+
+def param_update(key: str, value: Any) -> ParamUpdateEvent:
+    """The event that brings the new value of a parameter."""
+    return {"kind": "dora", "id": key, "type": "PARAM_UPDATE", "value": value}
+
+
+def param_deleted(key: str) -> ParamDeletedEvent:
+    """The event that says a parameter is gone."""
+    return {"kind": "dora", "id": key, "type": "PARAM_DELETED", "value": None}
 
 
 def error(text: str) -> ErrorEvent:

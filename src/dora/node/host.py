@@ -14,11 +14,15 @@ if TYPE_CHECKING:
     from dora.node.selection import Selection
     from dora.node.sources import Source
     from dora.transport.sender import Sender
+    from dora.wire.board import Turn
     from dora.wire.messages import ExtensionAnswer, ExtensionAsk, Welcome
 
 
 class Stream(Protocol):
     """Where events come from; `node.event_stream.EventStream` has the words to each."""
+
+    turn: Turn
+    """Where waits are noted."""
 
     @property
     def ended(self) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dora.node import events
 from dora.wire import metadata as wire_metadata
 from dora.wire.board import LATENCY_BUCKETS
-from dora.wire.ticket import CLOSE, HEAD, HEAD_BYTES, INLINE, SPILLED, spill_start
+from dora.wire.ticket import CLOSE, DETACHED, HEAD, HEAD_BYTES, INLINE, SPILLED, spill_start
 from dora.wire.values import as_arrow, reader_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dora.node.event_types import Event
     from dora.node.timers import Alarm
     from dora.transport.arena import ArenaView
-    from dora.transport.edge import ReceivingEdge
+    from dora.transport.receiving_edge import ReceivingEdge
 
 _NUMBER = (int, float)
 _VARIABLE = "DORA_DROP_LATE"
@@ -78,6 +78,8 @@ class InputPort:
         self.served = 0
         self.closed = False
         """Whether nothing more will be read: the sender said so, or this was closed."""
+        self.detached = False
+        """Whether it was closed because its edge was taken away."""
         self.alarm = alarm
         self.watermark: int | float | None = None
         """The greatest that a message brought."""
@@ -88,6 +90,11 @@ class InputPort:
         self._edge = edge
         self._find_arena = find_arena
         self._counters = counters
+
+    @property
+    def fds(self) -> list[int]:
+        """What is to be watched: its tickets, and its clock."""
+        return [self.fd] if self.alarm is None else [self.fd, self.alarm.fd]
 
     def take(self) -> Event | None:
         """The next event of this input; None when no ticket waits."""
@@ -109,6 +116,7 @@ class InputPort:
         kind, flags, header_bytes, metadata_bytes, _, sent_ns, _, _, size = head
         if kind == CLOSE:
             self.closed = True
+            self.detached = bool(flags & DETACHED)
             return events.input_closed(self.id)
         self._count(size, sent_ns)
         middle = HEAD_BYTES + header_bytes

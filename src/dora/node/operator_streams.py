@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dora.node.event_types import Event
     from dora.node.inputs import InputPort
     from dora.node.timers import Timer
+    from dora.wire.board import Turn
 
 
 class OperatorStreams:
@@ -39,6 +40,7 @@ class OperatorStreams:
         end_without_timers: Timers and endless inputs do not keep a stream open.
         spin_us: How long a wait may stay awake.
         tidy: Takes back memory that receivers returned; whether they still hold much.
+        turn: Where all of them note that they wait.
         maker_of: Gives what makes the event stream of an operator; that takes what `EventStream`
             takes.
     """
@@ -55,10 +57,12 @@ class OperatorStreams:
         end_without_timers: bool,
         spin_us: int,
         tidy: Callable[[], bool],
+        turn: Turn,
         maker_of: Callable[[str], Callable[..., EventStream]] = lambda _operator: EventStream,
     ) -> None:
         self._control_fd = control_fd
         self._pump = pump
+        self._turn = turn
         self.stopping = False
         """Whether all were told to stop."""
         self._stop = os.eventfd(0, os.EFD_CLOEXEC)
@@ -85,10 +89,16 @@ class OperatorStreams:
                 # Threads that stay awake would take the interpreter's lock from one another.
                 spin_us=spin_us if len(operators) == 1 else 0,
                 tidy=tidy,
+                turn=turn,
             )
 
     def __getitem__(self, operator: str) -> EventStream:
         return self._streams[operator]
+
+    def add_port(self, port: InputPort) -> None:
+        """Read one more input, named `operator/input`. Any thread may call this."""
+        operator, _, port.id = port.id.partition("/")
+        self._streams[operator].add_port(port)
 
     @property
     def ended(self) -> bool:
@@ -114,7 +124,8 @@ class OperatorStreams:
         poll.register(self._control_fd, select.POLLIN)
         deadline = time.monotonic() + timeout_s
         while not self.stopping and (left := deadline - time.monotonic()) > 0:
-            poll.poll(left * 1000)
+            with self._turn:
+                poll.poll(left * 1000)
             self._pump()
         return self.stopping
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dora.node.event_types import Event
+    from dora.node.inputs import InputPort
 
 _log = logging.getLogger("dora")
 
@@ -112,6 +113,12 @@ class RecordedStream(EventStream):
             # Whoever takes from a source, this stream or one who reads some inputs apart from it.
             source.take = _keeping(source.take, recorder)
         super().__init__(*args, **options)
+
+    def add_port(self, port: InputPort) -> None:
+        """Read one more input."""
+        if not self._closed and port is not self._inputs.ports.get(port.id):
+            port.take = _keeping(port.take, self._recorder)  # type: ignore[method-assign]
+        super().add_port(port)
 
     def close(self) -> None:
         """End the stream, and the file."""

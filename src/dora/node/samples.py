@@ -12,7 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from dora.errors import PayloadTypeError, SampleError
-from dora.transport.sender import Loan
+from dora.transport.loan import Loan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from dora.errors import InputError, NodeClosedError
 from dora.node import sources
-from dora.node.waiting import LONGEST_S, Waiting
+from dora.node.waiting import LONGEST_S, Awaiting, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
     from dora.node.event_types import Event, InputEvent
+    from dora.wire.board import Turn
 
 STOPS = "the dataflow stops"
 CLOSED = "nothing more comes on"
@@ -57,6 +58,7 @@ class Reader(Protocol):
 
     spin_us: int
     selections: tuple[Selection, ...]
+    turn: Turn
 
     def serve(self, selection: Selection) -> bool:
         """Give the selection what is there; False when another thread has the stream."""
@@ -130,7 +132,7 @@ class Selection:
         for fd in (self._bell, control_fd, *(source.fd for source in chosen)):
             if fd >= 0:
                 self._epoll.register(fd, select.EPOLLIN)
-        self._waiting = Waiting(self._epoll, reader.spin_us)
+        self._waiting = Waiting(self._epoll, reader.spin_us, reader.turn)
 
     def reads(self, input_id: str) -> bool:
         """Whether this input is one of the selection's."""
@@ -166,6 +168,18 @@ class Selection:
                     self._epoll.unregister(source.fd)
                     os.eventfd_write(self._bell, 1)
             self.note_end(stops=False)  # here: another thread may have the stream from now on
+
+    def admit(self, source: Source) -> bool:
+        """Read an input that was wired just now, if it is one of these; whether it is."""
+        with self._closing:
+            if self._closed or self.over is not None or self._open is None:
+                return False
+            if not self.reads(source.id):
+                return False
+            self._open.add(source.id)
+            self.sources.append(source)
+            self._epoll.register(source.fd, select.EPOLLIN)
+            return True
 
     def note_end(self, stops: bool) -> None:
         """Note whether more can come."""
@@ -208,19 +222,23 @@ class Selection:
         await asyncio.sleep(0)  # also when messages come without a pause, other tasks run
         try:
             async with asyncio.timeout(timeout_s):
-                while True:
-                    event = self._look()
-                    if event is not None or self.over is not None:
-                        return event
-                    if not self._missed or self._reads_alone:
-                        await _readable(self._epoll.fileno())
-                    if self._missed:
-                        if self._reads_alone and not self._is_rung():
-                            self._nudge()
-                        await _readable(self._bell)
-                    self._hush()
+                with Awaiting(self._reader.turn):
+                    return await self._receive()
         except TimeoutError:
             return None
+
+    async def _receive(self) -> Event | None:
+        while True:
+            event = self._look()
+            if event is not None or self.over is not None:
+                return event
+            if not self._missed or self._reads_alone:
+                await _readable(self._epoll.fileno())
+            if self._missed:
+                if self._reads_alone and not self._is_rung():
+                    self._nudge()
+                await _readable(self._bell)
+            self._hush()
 
     def close(self) -> None:
         """Want nothing more; what was not handed out goes back to the stream."""
@@ -266,7 +284,8 @@ class Selection:
             if not self._is_rung():
                 self._nudge()
         # The other thread reads all inputs: looking at them would not sleep.
-        self._is_rung(timeout_s)
+        with self._reader.turn:
+            self._is_rung(timeout_s)
         self._hush()
 
     def _is_rung(self, timeout_s: float | None = 0.0) -> bool:

@@ -7,23 +7,36 @@ Elsewhere: the user's calls (`node.node`), the socket (`node.daemon_link`).
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from dora.errors import NodeInitError, ProtocolError
 from dora.node import daemon_link, events
 from dora.node.event_stream import EventStream
+from dora.node.forwarding import Forwarder
 from dora.node.inputs import InputPort, dropped_when_late
 from dora.node.stack_dump import answer_into, leave_to_parent
 from dora.node.timers import Alarm, Timer
 from dora.node.waiting import spin_us
 from dora.transport.arena import Arena, ArenaView, map_words
-from dora.transport.edge import ReceivingEdge, SendingEdge
+from dora.transport.edge import SendingEdge
+from dora.transport.receiving_edge import ReceivingEdge
 from dora.transport.sender import Sender
 from dora.wire import messages
-from dora.wire.board import STATE_RUNNING, WORD_CONTROL, WORD_PID, WORD_STATE, BoardLayout
+from dora.wire.board import (
+    STATE_RUNNING,
+    WORD_BYTES,
+    WORD_CONTROL,
+    WORD_PID,
+    WORD_STATE,
+    BoardLayout,
+    Turn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,21 +72,23 @@ class Session:
         """Whether a sender need not wait for room any more: the dataflow stops."""
         self.seen_control = 0
         """The control word when the socket was last looked at."""
-        layout = BoardLayout(
+        layout = self._layout = BoardLayout.with_spare(
             outputs=len(welcome.outputs),
             routes=sum(len(output.routes) for output in welcome.outputs),
             inputs=len(welcome.inputs),
         )
         fds = iter(link.take_descriptors(welcome.fds))
-        self.sender = Sender(Arena(next(fds), welcome.arena.arena, welcome.arena.size_bytes), self)
+        arena = Arena(next(fds), welcome.arena.arena, welcome.arena.size_bytes)
         self.words = map_words(next(fds), layout.size_bytes)
+        turn = Turn(self.words, welcome.heartbeat_s)
+        self.sender = Sender(arena, self, turn)
         answer_into(next(fds))
         self.words[WORD_PID] = os.getpid()
         self._arenas = {
             wire.arena: ArenaView(next(fds), wire.size_bytes) for wire in welcome.arenas
         }
         self._wire_outputs(layout, fds)
-        ports = self._wire_inputs(layout, fds)
+        ports = [self._input_port(wire, fds, at) for at, wire in enumerate(welcome.inputs)]
         self._early: list[messages.DaemonMessage] = []
         if welcome.inputs:
             import pyarrow  # noqa: F401  # else the first message would wait for it
@@ -89,7 +104,9 @@ class Session:
             end_without_timers=welcome.end_without_timers,
             spin_us=spin_us(),
             tidy=self.sender.tidy,
+            turn=turn,
         )
+        self._forwarder = Forwarder(self.sender, lambda text: self.stream.post(events.error(text)))
         for message in self._early:
             self._obey(message)
 
@@ -154,6 +171,7 @@ class Session:
         """
         self.stream.close()
         self.sender.close()  # before the goodbye: nothing may come behind the daemon's CLOSE
+        self._forwarder.close()
         if goodbye and not self.link.gone:
             self.link.send(messages.Goodbye())
         if self._questions is not None:
@@ -163,47 +181,48 @@ class Session:
             arena.close()
 
     def _wire_outputs(self, layout: BoardLayout, fds: Iterator[int]) -> None:
-        number = 0
+        numbers = itertools.count()
         for index, output in enumerate(self.welcome.outputs):
-            routes = []
-            for route in output.routes:
-                at = layout.route(number)
-                number += 1
-                routes.append(
-                    SendingEdge(
-                        route.edge,
-                        next(fds),
-                        next(fds),
-                        next(fds),
-                        route.queue_size,
-                        backpressure=route.backpressure,
-                        arena=self.sender.arena,
-                        counters=self.words[at : at + 3],
-                    )
-                )
+            routes = [self._sending_edge(route, fds, next(numbers)) for route in output.routes]
             at = layout.output(index)
             self.sender.add_output(output.id, routes, self.words[at : at + 2])
 
-    def _wire_inputs(self, layout: BoardLayout, fds: Iterator[int]) -> list[InputPort]:
-        ports = []
+    def _sending_edge(
+        self, route: messages.RouteWire, fds: Iterator[int], number: int | None
+    ) -> SendingEdge:
+        """A route, whose counters stand in place `number` of the board, if anywhere."""
+        if number is None:
+            counters = memoryview(bytearray(3 * WORD_BYTES)).cast("Q")
+        else:
+            at = self._layout.route(number)
+            counters = self.words[at : at + 3]
+        return SendingEdge(
+            route.edge,
+            next(fds),
+            next(fds),
+            next(fds),
+            route.queue_size,
+            backpressure=route.backpressure,
+            arena=self.sender.arena,
+            counters=counters,
+        )
+
+    def _input_port(self, wire: messages.InputWire, fds: Iterator[int], number: int) -> InputPort:
+        """An input, whose counters stand in place `number` of the board."""
+        edge = ReceivingEdge(
+            next(fds), next(fds), backpressure=wire.backpressure, takes_over=wire.takes_over
+        )
         late = dropped_when_late()
-        for index, wire in enumerate(self.welcome.inputs):
-            edge = ReceivingEdge(next(fds), next(fds), backpressure=wire.backpressure)
-            start, end = layout.input(index), layout.input(index + 1)
-            alarm = None if wire.timeout_s is None else Alarm(wire.timeout_s)
-            ports.append(
-                InputPort(
-                    wire.id,
-                    edge,
-                    self._find_arena,
-                    self.words[start:end],
-                    alarm,
-                    drops_late=late is not None and (not late or wire.id in late),
-                    as_arrow=wire.as_arrow,
-                    queue_size=wire.queue_size,
-                )
-            )
-        return ports
+        return InputPort(
+            wire.id,
+            edge,
+            self._find_arena,
+            self.words[self._layout.input(number) : self._layout.input(number + 1)],
+            None if wire.timeout_s is None else Alarm(wire.timeout_s),
+            drops_late=late is not None and (not late or wire.id in late),
+            as_arrow=wire.as_arrow,
+            queue_size=wire.queue_size,
+        )
 
     def _wait_for_start(self) -> int:
         """Wait for the start barrier; when the timers' epoch was (CLOCK_MONOTONIC, ns)."""
@@ -231,8 +250,18 @@ class Session:
             case messages.Stop():
                 self.interrupted = True
                 self.stream.post(events.stop("MANUAL"))
-            case messages.ReceiverGone(edges=edges, died=died, stays=stays):
-                self.sender.receiver_gone(edges, died=died, stays=stays)
+            case messages.ReceiverGone(edges=edges, died=died):
+                self.sender.receiver_gone(edges, died=died, unread=True)
+            case messages.AddRoute() | messages.AddInput():
+                self._rewire(message)
+            case messages.Send():
+                self._forwarder.put(message)
+            case messages.Reload(operator=operator):
+                self.stream.post(events.reload(operator))
+            case messages.Param(key=key, value=None):
+                self.stream.post(events.param_deleted(key))
+            case messages.Param(key=key, value=bytes(value)):
+                self.stream.post(events.param_update(key, msgspec.json.decode(value)))
             case messages.NodeFailed(source=source, error=text, inputs=inputs):
                 failure: NodeFailure = {
                     "source_node_id": source,
@@ -254,6 +283,20 @@ class Session:
                 pass  # a start that a stop overtook
             case _:
                 raise ProtocolError(f"the daemon sent {type(message).__name__} to a running node")
+
+    def _rewire(self, message: messages.AddRoute | messages.AddInput) -> None:
+        """Take one more route or input in."""
+        fds = iter(self.link.take_descriptors(message.fds))
+        match message:
+            case messages.AddRoute(output=output, route=route, at=at):
+                self.sender.add_route(output, self._sending_edge(route, fds, at))
+            case messages.AddInput(input=wire, arenas=arenas, at=at):
+                for arena in arenas:
+                    view = ArenaView(next(fds), arena.size_bytes)
+                    former = self._arenas.setdefault(arena.arena, view)
+                    if former is not view:
+                        view.close()  # this node reads from that sender already
+                self.stream.add_port(self._input_port(wire, fds, at))
 
 
 def join(

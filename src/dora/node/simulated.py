@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from dora.node.event_types import Event
     from dora.node.selection import Selection
-    from dora.transport.sender import Loan
+    from dora.transport.loan import Loan
     from dora.wire.payload import Encoded
 
 _NS = 10**9

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from dora.node.event_types import Event, InputEvent
-    from dora.transport.sender import Loan
+    from dora.transport.loan import Loan
     from dora.wire.extensions import Extensions
     from dora.wire.payload import Encoded
 

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 from dora.errors import NodeInitError
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle
     from collections.abc import Callable
     from select import epoll
+
+    from dora.wire.board import Turn
 
 _VARIABLE = "DORA_SPIN_US"
 _DEFAULT_US = 200
@@ -36,18 +39,50 @@ def spin_us() -> int:
     return int(text)
 
 
+class Awaiting:
+    """While entered, a task awaits: its loop says by the turn that it runs.
+
+    A loop that other code blocks says nothing, though the task awaits.
+    """
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._handle: TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        if self._turn.heartbeat_s is not None:
+            self._beat(self._turn.heartbeat_s / 4)
+
+    def _beat(self, every_s: float) -> None:
+        import asyncio
+
+        self._turn.beat()
+        loop = asyncio.get_running_loop()
+        self._handle = loop.call_later(every_s, self._beat, every_s)
+
+    def __exit__(self, *_: object) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+
 class Waiting:
     """Waits for one epoll set. Between the waits of one thread at a time.
 
     Args:
         epoll: The set.
         spin_us: How long to look without sleeping, in microseconds.
+        turn: Where it is noted.
         clock: Nanoseconds that only go forward.
     """
 
     def __init__(
-        self, epoll: epoll, spin_us: int, clock: Callable[[], int] = time.perf_counter_ns
+        self,
+        epoll: epoll,
+        spin_us: int,
+        turn: Turn,
+        clock: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
+        self._turn = turn
         self._poll = epoll.poll
         self._clock = clock
         self._spin_ns = spin_us * 1000
@@ -56,11 +91,16 @@ class Waiting:
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
         """What `epoll.poll(timeout_s)` gives; it may end too early, after `LONGEST_S`."""
-        poll, clock = self._poll, self._clock
+        if timeout_s == 0:
+            self._turn.beat()
+            return self._poll(0)
         if timeout_s is not None and timeout_s > LONGEST_S:
             timeout_s = LONGEST_S
-        if timeout_s == 0:
-            return poll(0)
+        with self._turn:
+            return self._wait(timeout_s)
+
+    def _wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
+        poll, clock = self._poll, self._clock
         found: list[tuple[int, int]] = []
         start = now = clock()
         if self._lively and (timeout_s is None or timeout_s * 1e9 > self._spin_ns):

@@ -1,12 +1,20 @@
-"""One output wired to one input: the ticket pipe, its return pipe, the queue policy.
+"""One output wired to one input: the ticket pipe, its return pipe, the queue policy; sender's side.
 
 The ticket pipe *is* the queue: the sender writes, the receiver reads one ticket for each event it
 hands out. The return pipe brings slots back. Under `drop_oldest` the sender also holds the read end
 of the ticket pipe and takes the front ticket off itself while `queue_size` wait; the kernel gives a
 ticket to exactly one of the two. Under `backpressure` it waits instead.
 
-`SendingEdge` is used by `transport.sender` under its lock; `ReceivingEdge` by `node.event_stream`.
-Elsewhere: what a ticket says (`wire.ticket`), who holds a slot (`transport.arena`).
+A receiver that takes over from dead ones begins with a START in the return pipe: the sequence
+number of the first ticket it took. Tickets leave the pipe in the order of their numbers, and what
+the dead returned stands in front of the START. So a slot that the edge still holds then under a
+smaller number is one that a dead receiver had, and nobody else of this edge will ever see; it is
+freed, and no other. A START that names another arena is of a ticket which an earlier process of the
+sender wrote: whatever this one put on the edge came behind it.
+
+Used by `transport.sender`, under its lock. Elsewhere: the receiver's side
+(`transport.receiving_edge`), what a ticket says (`wire.ticket`), who holds a slot
+(`transport.arena`).
 """
 
 from __future__ import annotations
@@ -18,21 +26,21 @@ import termios
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from dora.transport.lease import Lease, ReturnPipe
 from dora.wire.ticket import (
+    CLOSE,
     CREDIT,
-    DATA,
     INLINE,
     PAGE_BYTES,
     RETURN,
+    START_PAGE,
     TICKET_BYTES,
-    is_correlated,
+    must_stay,
     pack_close,
     unpack,
 )
 
 if TYPE_CHECKING:
-    from dora.transport.arena import Arena, ArenaView
+    from dora.transport.arena import Arena
 
 _TICKETS_PER_PAGE = PAGE_BYTES // TICKET_BYTES
 _MOST_PAGES = 1 << 18
@@ -72,10 +80,10 @@ def close_pipes(pipes: EdgePipes) -> None:
         os.close(fd)
 
 
-def write_close(ticket_write: int) -> bool:
+def write_close(ticket_write: int, *, detached: bool = False) -> bool:
     """Put the CLOSE ticket behind all that was sent; False when the pipe is full."""
     try:
-        os.write(ticket_write, pack_close())
+        os.write(ticket_write, pack_close(detached=detached))
     except BlockingIOError:
         return False
     return True
@@ -109,7 +117,7 @@ def _resize(fd: int, pages: int) -> int:
     return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) // PAGE_BYTES
 
 
-def _bytes_in(pipe: int) -> int:
+def bytes_in(pipe: int) -> int:
     """How many bytes wait in a pipe."""
     count = bytearray(4)
     fcntl.ioctl(pipe, termios.FIONREAD, count, True)
@@ -144,19 +152,22 @@ class SendingEdge:
         self._arena = arena
         self._counters = counters
         self.sent: deque[bool] = deque()
-        """Whether correlated, for each ticket that may still wait in the pipe, oldest first.
+        """Whether it must stay, for each ticket that may still wait in the pipe, oldest first.
 
         While there are fewer than `queue_size`, the edge has room for certain.
         """
         self._correlated = 0
         """How many of them are."""
-        self._held: set[int] = set()
+        self._held: dict[int, int] = {}
+        """Slot -> sequence number of its ticket, of all that the pipe or a receiver holds."""
+        self._start_arena: int | None = None
+        """Of a START whose second half has not been read."""
         for _ in range(self.waiting()):  # left by an earlier incarnation of this sender
             self._note_sent(correlated=True)  # as far as we know
 
     def waiting(self) -> int:
         """How many tickets wait in the pipe now."""
-        return _bytes_in(self._ticket_read) // TICKET_BYTES
+        return bytes_in(self._ticket_read) // TICKET_BYTES
 
     def has_room(self) -> bool:
         """Whether fewer than `queue_size` tickets wait."""
@@ -176,7 +187,8 @@ class SendingEdge:
         while not self.has_room():
             if self._correlated:
                 return self._drop_uncorrelated()
-            self._drop_front()
+            if not self._drop_front():
+                return False
         return True
 
     def flush(self) -> None:
@@ -190,7 +202,7 @@ class SendingEdge:
         self._correlated = 0
         for start in range(0, len(waiting), TICKET_BYTES):
             ticket = waiting[start : start + TICKET_BYTES]
-            if is_correlated(ticket):
+            if must_stay(ticket):
                 staying.append(ticket)
                 self._note_sent(correlated=True)
             else:
@@ -199,15 +211,15 @@ class SendingEdge:
         if staying:
             os.write(self._ticket_write, b"".join(staying))
 
-    def push(self, ticket: bytearray, slot: int | None, correlated: bool) -> None:
-        """Put a ticket on the edge, whose slot was already noted as held by it."""
+    def push(self, ticket: bytearray, slot: int | None, sequence: int, *, correlated: bool) -> None:
+        """Put a ticket on the edge, whose slot the arena already counts as held by it."""
         os.write(self._ticket_write, ticket)
         self.sent.append(correlated)
         if correlated:
             self._correlated += 1
         self._counters[0] += 1
         if slot is not None:
-            self._held.add(slot)
+            self._held[slot] = sequence
 
     def count_unsent(self) -> None:
         """Count a message that was given up before it was put on the edge."""
@@ -221,8 +233,14 @@ class SendingEdge:
                 records = os.read(self.return_read, _RETURN_READ_BYTES)
             except BlockingIOError:
                 return
-            for arena, slot in RETURN.iter_unpack(records):
-                if slot != _NO_SLOT and arena == self._arena.id:
+            own = self._arena.id
+            for record in RETURN.iter_unpack(records):
+                arena, slot = record
+                if self._start_arena is not None:
+                    self._note_start(*record)
+                elif slot == START_PAGE:
+                    self._start_arena = arena
+                elif slot != _NO_SLOT and arena == own:
                     self._give_up(slot)
             if len(records) < _RETURN_READ_BYTES:
                 return
@@ -233,25 +251,22 @@ class SendingEdge:
             self._arena.release(slot)
         self._held.clear()
 
-    def forget_taken(self) -> None:
-        """The receiver's process is gone, but the edge stays: it holds only what still waits."""
+    def free_unread(self) -> None:
+        """Free what waits behind a CLOSE ticket, or all if there is none: nobody reads it."""
         try:
-            waiting = os.read(self._ticket_read, self.waiting() * TICKET_BYTES)
+            waiting = os.read(self._ticket_read, max(1, self.waiting()) * TICKET_BYTES)
         except BlockingIOError:
-            waiting = b""
-        heads = [
-            unpack(waiting[start : start + TICKET_BYTES])
-            for start in range(0, len(waiting), TICKET_BYTES)
+            return
+        tickets = [
+            waiting[start : start + TICKET_BYTES] for start in range(0, len(waiting), TICKET_BYTES)
         ]
-        if waiting:
-            os.write(self._ticket_write, waiting)
-        queued = {
-            head.offset // PAGE_BYTES
-            for head in heads
-            if head.kind == DATA and not head.flags & INLINE
-        }
-        for slot in self._held - queued:
-            self._give_up(slot)
+        closes = [at for at, ticket in enumerate(tickets) if ticket[0] == CLOSE]
+        read = closes[0] + 1 if closes else 0
+        for ticket in tickets[read:]:
+            if ticket[0] != CLOSE:
+                self._drop(ticket)
+        if read:
+            os.write(self._ticket_write, b"".join(tickets[:read]))
 
     @property
     def holds_slots(self) -> bool:
@@ -276,13 +291,18 @@ class SendingEdge:
         self.sent.append(correlated)
         self._correlated += correlated
 
-    def _drop_front(self) -> None:
+    def _drop_front(self) -> bool:
+        """Drop the oldest ticket; False when it is a CLOSE: the daemon has taken the edge away."""
         try:
             ticket = os.read(self._ticket_read, TICKET_BYTES)
         except BlockingIOError:
-            return  # the receiver was faster
+            return True  # the receiver was faster
+        if ticket and ticket[0] == CLOSE:
+            os.write(self._ticket_write, ticket)
+            return False
         if ticket:
             self._drop(ticket)
+        return True
 
     def _drop_uncorrelated(self) -> bool:
         """Drop the oldest that may be dropped; make the pipe larger if that is not enough.
@@ -300,7 +320,7 @@ class SendingEdge:
         self._correlated = 0
         for start in range(0, len(waiting), TICKET_BYTES):
             ticket = waiting[start : start + TICKET_BYTES]
-            correlated = is_correlated(ticket)
+            correlated = must_stay(ticket)
             if excess > 0 and not correlated:
                 self._drop(ticket)
                 excess -= 1
@@ -329,49 +349,16 @@ class SendingEdge:
         return tickets <= _guaranteed(pages)
 
     def _give_up(self, slot: int) -> None:
-        if slot in self._held:
-            self._held.discard(slot)
+        if self._held.pop(slot, None) is not None:
             self._arena.release(slot)
 
-
-class ReceivingEdge:
-    """The receiver's side. Takes over both descriptors; `close()` gives them up.
-
-    The return pipe lives on in the leases of samples that are still in use.
-    """
-
-    def __init__(self, ticket_read: int, return_write: int, *, backpressure: bool) -> None:
-        self.fd = ticket_read
-        self._returns = ReturnPipe(return_write)
-        self._backpressure = backpressure
-
-    def try_receive(self) -> bytes | None:
-        """The next ticket; None when none waits (the sender may have dropped it)."""
-        try:
-            ticket = os.read(self.fd, TICKET_BYTES)
-        except BlockingIOError:
-            return None
-        returns = self._returns
-        if returns.unsent:
-            returns.retry()  # wakes a sender that waits for room as a credit would
-        elif self._backpressure:
-            returns.give_back(CREDIT)
-        return ticket
-
-    @property
-    def waiting(self) -> int:
-        """How many tickets wait now."""
-        return _bytes_in(self.fd) // TICKET_BYTES
-
-    def lease(self, arena: int, offset: int, view: ArenaView) -> Lease:
-        """What keeps the slot at `offset` until it is collected."""
-        return Lease(self._returns, RETURN.pack(arena, offset // PAGE_BYTES), view)
-
-    def close(self) -> None:
-        """Read nothing more; twice is fine."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+    def _note_start(self, low: int, high: int) -> None:
+        """Free what receivers before the one that wrote this START had."""
+        arena, self._start_arena = self._start_arena, None
+        if arena == self._arena.id:
+            first = high << 32 | low
+            for slot in [slot for slot, sequence in self._held.items() if sequence < first]:
+                self._give_up(slot)
 
 
 def wait_for_return(edge: SendingEdge, control_fd: int) -> None:

@@ -12,11 +12,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dora.errors import NodeClosedError, SampleError
 from dora.transport.arena import KEEP_WARM_BYTES
 from dora.transport.edge import SendingEdge, wait_for_return
+from dora.transport.loan import Loan
+from dora.wire.board import Turn
 from dora.wire.ticket import (
     CORRELATED,
     PAGE_BYTES,
@@ -27,7 +29,6 @@ from dora.wire.ticket import (
 )
 
 if TYPE_CHECKING:
-    import weakref
     from collections.abc import Callable
 
     from dora.transport.arena import Arena
@@ -67,48 +68,29 @@ class Output:
         self.sequence = 0
 
 
-class Loan:
-    """A slot lent to the user, who writes the payload in place.
+class Sender:
+    """All that one process sends. `close()` gives up every descriptor; twice is fine.
 
-    Counts as one holder of its slot until it is collected, so that an array the user still has is
-    never overwritten. NumPy reads it through `__array_interface__` and keeps it as the base.
+    Args:
+        arena: Its memory.
+        control: What it listens to while it waits for room; None: it never waits.
+        turn: Where it notes that it waits.
     """
 
-    def __init__(self, sender: Sender, slot: int, memory: memoryview, address: int) -> None:
-        self.slot = slot
-        self.size = len(memory)
-        self.memory = memory
-        self.address = address
-        self.sent = False
-        self.array: weakref.ref[Any] | None = None
-        """What was made of it for the user, if an array."""
-        self.sender = sender
-        self.__array_interface__: dict[str, Any] = {
-            "version": 3,
-            "shape": (self.size,),
-            "typestr": "|u1",
-            "data": (address, False),
-        }
-
-    def __del__(self) -> None:
-        # Any thread, any moment, perhaps while the sender's lock is held: only leave a note.
-        self.sender.dropped_loans.append(self.slot)
-
-
-class Sender:
-    """All that one process sends. `close()` gives up every descriptor; twice is fine."""
-
-    def __init__(self, arena: Arena, control: Control | None = None) -> None:
+    def __init__(
+        self, arena: Arena, control: Control | None = None, turn: Turn | None = None
+    ) -> None:
         self.dropped_loans: deque[int] = deque()
         self._arena = arena
         self._control = control
+        self._turn = turn or Turn()
         self._lock = threading.RLock()
         self._busy = False
         """Whether this or another thread is in the middle of a change. The thread that finds it so
         with the lock in its hands is a signal handler that interrupted that change."""
         self._deferred: deque[Callable[[], None]] = deque()
         """What signal handlers asked for meanwhile; done by the call they interrupted."""
-        self._ticket = TicketWriter()
+        self._ticket = TicketWriter(arena.id)
         self._outputs: dict[str, Output] = {}
         self._edges: dict[int, SendingEdge] = {}
 
@@ -116,6 +98,20 @@ class Sender:
         """Declare an output. `counters` are its two words of the board: messages, bytes."""
         self._outputs[output_id] = Output(output_id, routes, counters)
         for edge in routes:
+            self._edges[edge.edge] = edge
+
+    def add_route(self, output_id: str, edge: SendingEdge) -> None:
+        """Have an output lead to one more input; one that is closed takes none, gives `edge` up."""
+        with self._lock:
+            if self._busy:
+                self._deferred.append(lambda: self.add_route(output_id, edge))
+                return
+            self._collect()
+            output = self._outputs.get(output_id)
+            if output is None:
+                edge.close()
+                return
+            output.routes = [*output.routes, edge]  # a send may be going through the old list
             self._edges[edge.edge] = edge
 
     def close_output(self, output_id: str) -> None:
@@ -210,7 +206,7 @@ class Sender:
         if slot is not None:
             self._arena.hold(slot, len(routes))
         for edge in routes:
-            edge.push(self._ticket.record, slot, correlated)
+            edge.push(self._ticket.record, slot, output.sequence, correlated=correlated)
 
     def _flush(self, output_id: str) -> None:
         output = self._outputs.get(output_id)
@@ -237,25 +233,24 @@ class Sender:
         memory = self._arena.memory[start : start + size]
         return Loan(self, slot, memory, base_address + start)
 
-    def receiver_gone(self, edges: list[int], *, died: bool, stays: bool = False) -> None:
+    def receiver_gone(self, edges: list[int], *, died: bool, unread: bool = False) -> None:
         """Send nothing more on these edges; free what they held if the process died.
 
         Args:
             edges: Numbers of edges.
             died: The receiver's process is gone: it holds no sample any more.
-            stays: The edges stay, for another process may come and read on.
+            unread: What waits behind a CLOSE ticket, or without one, will be read by nobody.
         """
         with self._lock:
             if self._busy:
-                self._deferred.append(lambda: self.receiver_gone(edges, died=died, stays=stays))
+                self._deferred.append(lambda: self.receiver_gone(edges, died=died, unread=unread))
                 return
             for number in edges:
                 edge = self._edges.get(number)
                 if edge is None:
                     continue
-                if stays:
-                    edge.forget_taken()
-                    continue
+                if unread and edge.open:
+                    edge.free_unread()
                 edge.stop()
                 for output in self._outputs.values():
                     if edge in output.routes:
@@ -264,6 +259,7 @@ class Sender:
                     edge.release_all()
                     edge.close()
                     del self._edges[number]
+            self._collect()
 
     def close(self) -> None:
         """Give up every descriptor. The memory stays for those who map it."""
@@ -343,9 +339,12 @@ class Sender:
         """Take back the slots of loans that were dropped, and those that receivers returned."""
         while self.dropped_loans:
             self._arena.release(self.dropped_loans.popleft())
-        for edge in self._edges.values():
+        for edge in list(self._edges.values()):
             if edge.holds_slots:
                 edge.collect()
+            if not edge.open and not edge.holds_slots:
+                edge.close()
+                del self._edges[edge.edge]
 
     @staticmethod
     def _has_room(edge: SendingEdge) -> bool:
@@ -370,7 +369,8 @@ class Sender:
             self._busy = False
             self._lock.release()
             try:
-                wait_for_return(waits[0], control.fileno())
+                with self._turn:
+                    wait_for_return(waits[0], control.fileno())
                 control.pump()
             finally:
                 self._lock.acquire()

@@ -2,15 +2,18 @@
 
 64-bit little-endian words. Each word has one writer, so no lock is needed and a reader may look at
 any time, also while the node hangs. The node writes all of it but the control word, which the
-daemon raises to say "look at your control socket".
+daemon raises to say "look at your control socket". There is room for routes and inputs that are
+wired while the node runs.
 
     0  magic           8  control word (daemon)   16..  for each output:  messages, bytes
     1  pid                                              for each route:   sent, dropped, flushed
     2  state                                            for each input:   received, bytes, last,
     3  number of words                                                    40 latency buckets, late,
-                                                                          late and dropped,
+    4  turn                                                               late and dropped,
                                                                           overtaken
 
+The turn is odd while the node waits inside dora, for an event or for room, and is raised when a
+wait begins and ends: one that stands still and is even tells of a node that is busy elsewhere.
 `last` is when the input's last message was received, ns since the epoch; 0 if none was.
 A route's `sent` counts every message the node put on that edge, the dropped ones too:
 sent = received + dropped + flushed + still waiting. `late` counts received messages that were past
@@ -22,18 +25,23 @@ were put aside while the node waited for others, and dropped because newer ones 
 from __future__ import annotations
 
 import struct
+import threading
 
 import msgspec
 
 MAGIC = 0x31_64_72_61_6F_62  # "board1"
 WORD_BYTES = 8
 WORD_MAGIC, WORD_PID, WORD_STATE, WORD_WORDS = range(4)
+WORD_TURN = 4
 WORD_CONTROL = 8
 _HEADER_WORDS = 16
 LATENCY_BUCKETS = 40
 _OUTPUT_WORDS = 2
 _ROUTE_WORDS = 3
 _INPUT_WORDS = 3 + LATENCY_BUCKETS + 3
+
+SPARE_ROUTES, SPARE_INPUTS = 64, 64
+"""Room for so many more of a node that runs. Pages of a board exist only where they are touched."""
 
 STATE_WAITING, STATE_RUNNING, STATE_CLOSED = range(3)
 """Waiting for the start barrier; running; closed."""
@@ -45,6 +53,11 @@ class BoardLayout(msgspec.Struct, frozen=True):
     outputs: int
     routes: int
     inputs: int
+
+    @classmethod
+    def with_spare(cls, outputs: int, routes: int, inputs: int) -> BoardLayout:
+        """The layout of a node's board, which starts with so many of each."""
+        return cls(outputs, routes + SPARE_ROUTES, inputs + SPARE_INPUTS)
 
     def output(self, index: int) -> int:
         """Words of output `index`: messages, bytes."""
@@ -118,6 +131,38 @@ class BoardReader:
         received, size, last_ns, *others = self._words[at : at + _INPUT_WORDS]
         latency = tuple(others[:LATENCY_BUCKETS])
         return InputCounters(received, size, last_ns, latency, *others[LATENCY_BUCKETS:])
+
+
+class Turn:
+    """Writes a board's turn. Any thread may wait, and several at once.
+
+    Args:
+        words: The node's board; None where there is none.
+        heartbeat_s: How long the turn may stand still and be even, in seconds, if anybody looks.
+    """
+
+    def __init__(self, words: memoryview | None = None, heartbeat_s: float | None = None) -> None:
+        self._words = words or memoryview(bytearray(WORD_BYTES * _HEADER_WORDS)).cast("Q")
+        self.heartbeat_s = heartbeat_s
+        self._lock = threading.RLock()  # a signal handler may wait too
+        self._waiters = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._waiters += 1
+            if not self._words[WORD_TURN] & 1:
+                self._words[WORD_TURN] += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._waiters -= 1
+            if not self._waiters and self._words[WORD_TURN] & 1:
+                self._words[WORD_TURN] += 1
+
+    def beat(self) -> None:
+        """Tell that the node was here, without waiting."""
+        with self._lock:
+            self._words[WORD_TURN] += 2
 
 
 def fresh_header(layout: BoardLayout) -> bytes:

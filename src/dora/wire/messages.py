@@ -16,7 +16,7 @@ import msgspec
 
 from dora.errors import ProtocolError
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised by one whenever an older peer could misread a message, a ticket or a board."""
 
 STACK_SIGNAL = 43
@@ -108,6 +108,8 @@ class InputWire(msgspec.Struct, frozen=True):
     """Of an input that drops its oldest; None if it drops none."""
     as_arrow: bool = False
     """`receive_as: arrow`: NumPy arrays are handed out as flat Arrow arrays."""
+    takes_over: bool = False
+    """Processes read this edge before, and all of them are gone: what they held is to be freed."""
 
 
 class TimerWire(msgspec.Struct, frozen=True):
@@ -157,6 +159,8 @@ class Welcome(msgspec.Struct, tag="welcome", frozen=True):
     """What `node_config()` returns."""
     descriptor: dict[str, Any]
     """What `dataflow_descriptor()` returns."""
+    heartbeat_s: float | None = None
+    """The node counts as hung when its turn on the board is even and stands still for so long."""
     types: dict[str, Any] = {}
     """What is declared of the node's ports, see `wire.layouts.pack`; empty when nothing is."""
 
@@ -196,13 +200,12 @@ class NodeRestarted(msgspec.Struct, tag="node_restarted", frozen=True):
 class ReceiverGone(msgspec.Struct, tag="receiver_gone", frozen=True):
     """Daemon to node: send nothing more on these edges.
 
-    `died` tells that the process is gone too, so that it holds no sample any more. With `detach`
-    the receiver lives on without this input: a CLOSE ticket, detached, goes behind all.
+    `died` tells that the process is gone too, so that it holds no sample any more. Of what waits on
+    them, all that stands before a CLOSE ticket is still read; the rest, by nobody.
     """
 
     edges: list[int]
     died: bool
-    detach: bool = False
 
 
 class NewArena(msgspec.Struct, tag="new_arena", frozen=True):

@@ -11,7 +11,10 @@
 * in a slot: the payload starts at the slot; type header and metadata follow the head, or, flagged
   SPILLED, follow the payload in the slot, from the next multiple of 16.
 
-A return record, the receiver's answer, is `<II`: arena id, slot offset in pages of 4096.
+A return record, the receiver's answer, is `<II`: arena id, slot offset in pages of 4096. Offsets
+that no slot can have mark two others: a CREDIT, and a START, which is followed by 8 bytes, the
+sequence number of the first ticket that a receiver took of this arena (see `transport.edge`). The
+16 bytes of a START are one write, so that they stand together in the pipe.
 
 Elsewhere: what the type header says (`wire.payload`), the metadata's bytes (`wire.metadata`).
 """
@@ -26,13 +29,16 @@ TICKET_BYTES = 512
 PAGE_BYTES = 4096
 
 DATA, CLOSE = 0, 1
-INLINE, SPILLED, CORRELATED = 1, 2, 4
+INLINE, SPILLED, CORRELATED, DETACHED = 1, 2, 4, 8
 
 HEAD = struct.Struct("<BBxxIIxxxxQqIxxxxQQ")
 HEAD_BYTES = HEAD.size
 RETURN = struct.Struct("<II")
 CREDIT = RETURN.pack(0, 0xFFFFFFFF)
 """A return record that frees nothing: "one ticket read", for senders that wait for room."""
+START_PAGE = 0xFFFFFFFE
+"""Stands for the offset in the first half of a START."""
+_START = struct.Struct("<IIQ")
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -58,9 +64,13 @@ class TicketWriter:
     """Packs tickets, one after the other, into the same 512 bytes.
 
     What lies behind a ticket's own bytes is left over from earlier ones and means nothing.
+
+    Args:
+        arena: Whose tickets they are: named in inline ones too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, arena: int = 0) -> None:
+        self._arena = arena
         self.record = bytearray(TICKET_BYTES)
         """The ticket packed last."""
         self._view = memoryview(self.record)
@@ -98,7 +108,7 @@ class TicketWriter:
             metadata_bytes,
             sequence,
             time_ns,
-            0,
+            self._arena,
             0,
             size,
         )
@@ -139,9 +149,19 @@ def fits_beside_slot(header: bytes, metadata: bytes) -> bool:
     return HEAD_BYTES + len(header) + len(metadata) <= TICKET_BYTES
 
 
-def pack_close() -> bytes:
-    """The ticket that says: nothing more comes on this edge."""
-    return HEAD.pack(CLOSE, 0, 0, 0, 0, 0, 0, 0, 0).ljust(TICKET_BYTES, b"\0")
+def pack_start(arena: int, sequence: int) -> bytes:
+    """The START of a receiver whose first ticket is this one; to be written at once."""
+    return _START.pack(arena, START_PAGE, sequence)
+
+
+def pack_close(*, detached: bool = False) -> bytes:
+    """The ticket that says: nothing more comes on this edge.
+
+    With `detached` because the edge was taken away, not because its output ended.
+    """
+    return HEAD.pack(CLOSE, DETACHED if detached else 0, 0, 0, 0, 0, 0, 0, 0).ljust(
+        TICKET_BYTES, b"\0"
+    )
 
 
 def unpack(record: bytes) -> Ticket:
@@ -149,6 +169,6 @@ def unpack(record: bytes) -> Ticket:
     return Ticket(*HEAD.unpack_from(record))
 
 
-def is_correlated(record: bytes) -> bool:
-    """Whether the message belongs to a request or goal, and so must not be dropped."""
-    return bool(record[1] & CORRELATED)
+def must_stay(record: bytes) -> bool:
+    """Whether a ticket must not be dropped: it belongs to a request or goal, or is a CLOSE."""
+    return record[0] == CLOSE or bool(record[1] & CORRELATED)
