@@ -168,6 +168,8 @@ class Plan(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     """What was accepted but is not obeyed, in words for the user."""
     types: PlannedTypes = PlannedTypes()
+    file: Path | None = None
+    """The dataflow file."""
 
     @property
     def needs_build(self) -> bool:

@@ -89,6 +89,7 @@ def load_plan(
         descriptor=_descriptor(report.source, extra),
         warnings=tuple(report.warnings),
         types=types,
+        file=path.resolve(),
     )
 
 
