@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 _told: set[frozenset[str]] = set()
 
 
-class _GoneError(DoraError):
+class GoneError(DoraError):
     """The other side has ended."""
 
 
@@ -80,7 +80,7 @@ class _Connection(Generic[_A]):
             self.close()  # the answer to this must not be taken for that to the next question
             raise DoraError(f"the daemon did not answer within {within_s:g} s") from exc
         except (ConnectionResetError, BrokenPipeError) as exc:
-            raise _GoneError(f"the {self._whose} ended") from exc
+            raise GoneError(f"the {self._whose} ended") from exc
 
     def wait_ended(self) -> None:
         """Wait until the other side has ended; what it still says is not heard."""
@@ -122,7 +122,7 @@ class _Connection(Generic[_A]):
         while not self._arrived:
             data = self._socket.recv(_READ_BYTES)
             if not data:
-                raise _GoneError(f"the {self._whose} ended")
+                raise GoneError(f"the {self._whose} ended")
             self._arrived.extend(self._deframer.feed(data))
         answer = self._decode(self._arrived.popleft())
         if isinstance(answer, messages.Refused):
@@ -201,7 +201,7 @@ class Client(_Connection[visits.Answer]):
             try:
                 answer = self._next()
             except ConnectionResetError as exc:
-                raise _GoneError("the dataflow ended") from exc
+                raise GoneError("the dataflow ended") from exc
             if isinstance(answer, visits.Shown | visits.Ended):
                 yield answer
 
@@ -275,7 +275,7 @@ class DaemonClient(_Connection[background.Answer]):
         """
         try:
             self.ask(background.Shutdown(force), None)
-        except _GoneError:
+        except GoneError:
             return
         raise ProtocolError("the daemon answered to its end")
 
@@ -319,7 +319,7 @@ def _look_around() -> tuple[list[visits.Dataflow], list[visits.Dataflow], list[s
         try:
             with Client(address) as client:
                 found.append(client.dataflow)
-        except _GoneError:
+        except GoneError:
             continue  # it has just ended
         except DoraError as exc:
             refusals.append(f"  {endpoint.name_of(address)}  {exc}")

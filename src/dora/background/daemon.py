@@ -1,7 +1,7 @@
-"""The background daemon: many dataflows on one event loop, and the socket where clients ask for it.
+"""The background daemon: many dataflows on one event loop, and the socket where clients come.
 
-Each dataflow is a server of its own (`daemon.server`) in a task and context of its own; whatever one
-of them raises ends that one. A signal, or a client, ends the daemon: it stops its dataflows first.
+Each dataflow is a server of its own (`daemon.server`) in a task and context of its own; whatever
+one of them raises ends that one. A signal, or a client, ends the daemon: it stops its dataflows first.
 Nodes die with it, however it dies (`daemon.process`).
 
 Elsewhere: the questions (`wire.background`), names (`background.runs`), what is kept
@@ -113,8 +113,9 @@ class Daemon:
         """Stop all dataflows, then end; again, to hurry them."""
         self._ending = self._ending or why
         for flow in self._flows.values():
-            self._loop.call_soon(flow.server.ask_stop, f"the daemon ends ({why})",
-                                 context=flow.context)
+            self._loop.call_soon(
+                flow.server.ask_stop, f"the daemon ends ({why})", context=flow.context
+            )
         self._end_if_idle()
 
     def _end_if_idle(self) -> None:
@@ -158,9 +159,9 @@ class Daemon:
     def _greet(self, link: Link, message: wire.GreetDaemon) -> None:
         if message.protocol != PROTOCOL:
             raise DoraError(
-                f"dora {message.version} speaks control protocol {message.protocol}, the background "
-                f"daemon (dora {VERSION}, pid {os.getpid()}) {PROTOCOL}; end it by the `dora down` "
-                "of its version, then `dora up`"
+                f"dora {message.version} speaks control protocol {message.protocol}, the "
+                f"background daemon (dora {VERSION}, pid {os.getpid()}) {PROTOCOL}; end it by "
+                "the `dora down` of its version, then `dora up`"
             )
         if self._ending:
             raise DoraError(f"the background daemon (pid {os.getpid()}) is ending; try again soon")
@@ -262,8 +263,8 @@ class Daemon:
         if self._flows and not question.force:
             listed = "".join(f"\n  {run.id}  {run.name}" for run in self._runs.running())
             raise DoraError(
-                f"{len(self._flows)} dataflow(s) still running:{listed}\nstop them first (`dora stop "
-                "--all`), or `dora down --force` does"
+                f"{len(self._flows)} dataflow(s) still running:{listed}\n"
+                "stop them first (`dora stop --all`), or `dora down --force` does"
             )
         self.end("dora down")
 

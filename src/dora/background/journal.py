@@ -17,6 +17,8 @@ from dora.daemon.logs import timestamp_now
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dora.daemon.logs import LogLine
+
 _MOST_BYTES = 4 << 20
 _STREAMS = (1, 2)
 
@@ -63,7 +65,7 @@ class Told:
         self._journal = journal
         self._name = name
 
-    def lines(self, batch: list[object]) -> None:
+    def lines(self, batch: list[LogLine]) -> None:
         """Lines of nodes: nobody sits here."""
 
     def notice(self, level: str, text: str) -> None:

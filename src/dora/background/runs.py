@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from dora.errors import DoraError
-from dora.wire.background import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from dora.wire.background import Run
 
 MOST_OVER = 500
 """Runs that are over; the oldest is forgotten for one more."""

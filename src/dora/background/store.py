@@ -140,8 +140,8 @@ class Store:
 
     def _tell(self, error: sqlite3.Error) -> None:
         told = (
-            f"the state in `{self.path}` cannot be kept ({error}); dataflows go on, and what is not "
-            "kept is forgotten when the daemon ends"
+            f"the state in `{self.path}` cannot be kept ({error}); dataflows go on, and what is "
+            "not kept is forgotten when the daemon ends"
         )
         if told != self._told:
             self._told = told

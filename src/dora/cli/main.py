@@ -15,11 +15,19 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dora.cli.flags import FLOW, Command, fetch_flags, strict_flag
+from dora.cli.flags import (
+    EXIT_FLAG,
+    FLOW,
+    Command,
+    ExitFlagCommand,
+    fetch_flags,
+    parsed,
+    strict_flag,
+)
 from dora.cli.intact import check_intact
 from dora.cli.options import (
     LOG_FORMATS,
@@ -35,15 +43,11 @@ from dora.running.options import RunOptions
 from dora.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dora.descriptor.plan import Plan
 
 STATUS_BUG = 70
 STATUS_INTERRUPTED = 130
 
-_EXIT_FLAG = "--exit-when-nodes-finish"
-_T = TypeVar("_T")
 
 _LATER = {
     "build": "build_commands:build",
@@ -104,35 +108,11 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class _RunCommand(Command):
-    """Gives `--exit-when-nodes-finish` its optional value, which only `=` may attach."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        given = [f"{_EXIT_FLAG}=true" if arg == _EXIT_FLAG else arg for arg in args]
-        return super().parse_args(ctx, given)
-
-
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
     click.echo(f"dora {VERSION}")
     ctx.exit()
-
-
-def _parsed(
-    parse: Callable[[Any], _T],
-) -> Callable[[click.Context, click.Parameter, Any], _T | None]:
-    """A callback that reads a flag's value and makes its ValueError a usage error."""
-
-    def callback(_ctx: click.Context, _param: click.Parameter, value: Any) -> _T | None:
-        if value is None:
-            return None
-        try:
-            return parse(value)
-        except ValueError as exc:
-            raise click.BadParameter(str(exc)) from exc
-
-    return callback
 
 
 @click.group(
@@ -152,12 +132,12 @@ def cli() -> None:
     """Dataflows for robots and AI pipelines: nodes are Python files, wired in a YAML file."""
 
 
-@cli.command(cls=_RunCommand, epilog="Example: dora run dataflow.yml --stop-after 10s")
+@cli.command(cls=ExitFlagCommand, epilog="Example: dora run dataflow.yml --stop-after 10s")
 @click.argument("flow", type=FLOW)
 @click.option(
     "--stop-after",
     metavar="DURATION",
-    callback=_parsed(parse_duration),
+    callback=parsed(parse_duration),
     help="Stop after this time: 10, 500ms, 10s, 5m, 1h30m.",
 )
 @click.option(
@@ -165,13 +145,13 @@ def cli() -> None:
     "extra_env",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=_parsed(parse_env),
+    callback=parsed(parse_env),
     help="Set a variable in the top-level `env:`; a node's own `env:` wins. Repeatable.",
 )
 @click.option(
     "--log-level",
     metavar=f"[{'|'.join(LOG_LEVELS)}]",
-    callback=_parsed(lambda text: parse_choice(text, LOG_LEVELS, "log level")),
+    callback=parsed(lambda text: parse_choice(text, LOG_LEVELS, "log level")),
     default="stdout",
     envvar="DORA_LOG_LEVEL",
     show_default=True,
@@ -181,7 +161,7 @@ def cli() -> None:
 @click.option(
     "--log-format",
     metavar=f"[{'|'.join(LOG_FORMATS)}]",
-    callback=_parsed(lambda text: parse_choice(text, LOG_FORMATS, "log format")),
+    callback=parsed(lambda text: parse_choice(text, LOG_FORMATS, "log format")),
     default="pretty",
     envvar="DORA_LOG_FORMAT",
     show_default=True,
@@ -193,11 +173,11 @@ def cli() -> None:
     metavar="NODE=LEVEL,...",
     envvar="DORA_LOG_FILTER",
     show_envvar=True,
-    callback=_parsed(parse_log_filter),
+    callback=parsed(parse_log_filter),
     help="Levels of single nodes, in place of --log-level.",
 )
 @click.option(
-    _EXIT_FLAG,
+    EXIT_FLAG,
     type=click.BOOL,
     default=None,
     metavar="[=BOOL]",

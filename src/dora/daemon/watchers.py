@@ -49,7 +49,7 @@ class Watchers:
         self._early_lost = 0
         self._early_until_s = time.monotonic() + _EARLY_S
         visitors.provide(Watch, self._watch)
-        visitors.when_one_leaves(lambda link: self._lost.pop(link, None))
+        visitors.when_one_leaves(self._left)
 
     def lines(self, batch: list[LogLine]) -> None:
         """Show lines of a node."""
@@ -73,6 +73,9 @@ class Watchers:
             link.send(Ended(outcome.ok, failures, summary_text(outcome)))
             link.close_when_sent()
         self._lost.clear()
+
+    def _left(self, link: Link) -> None:
+        self._lost.pop(link, None)
 
     def _watch(self, link: Link, question: Watch) -> None:
         link.send(Done())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from dora.daemon.link import Link
 from dora.daemon.logs import LogLine
-from dora.errors import DoraError
+from dora.errors import DoraError, ProtocolError
 from dora.running.screen import open_screen
 from dora.transport import endpoint
 from dora.version import VERSION
@@ -89,7 +89,11 @@ class Attached:
 
     def on_frame(self, link: Link, body: bytes) -> None:
         """The daemon said something."""
-        answer = decode_answer(body)
+        try:
+            answer = decode_answer(body)
+        except ProtocolError as exc:
+            self._fail(str(exc))
+            return
         if isinstance(answer, Dataflow):
             self.seen = True
             link.send(Watch(from_start=True))
