@@ -87,7 +87,7 @@ def as_table(rows: Iterable[Row]) -> Iterator[str]:
 def as_json(rows: Iterable[Row]) -> Iterator[str]:
     """An object a line; what is not known is null."""
     for row in rows:
-        yield json.dumps(msgspec.structs.asdict(row))
+        yield _compact(msgspec.structs.asdict(row))
 
 
 def as_forgotten(runs: list[Run], form: str) -> Iterator[str]:
@@ -97,8 +97,12 @@ def as_forgotten(runs: list[Run], form: str) -> Iterator[str]:
     rows = [(run.id, run.name, run.status.capitalize()) for run in runs]
     if form == "json":
         keys = ("uuid", "name", "status")
-        return iter([json.dumps(dict(zip(keys, row, strict=True))) for row in rows])
+        return iter([_compact(dict(zip(keys, row, strict=True))) for row in rows])
     return _aligned([_HEAD[:3], *rows])
+
+
+def _compact(row: dict[str, object]) -> str:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
@@ -122,7 +126,7 @@ def _row(dataflow: Dataflow, cpu: float | None, memory: float | None) -> Row:
 
 
 def _run_row(run: Run) -> Row:
-    return Row(run.id, run.name, run.status.capitalize(), run.nodes, None, None)
+    return Row(run.id, run.name, run.status.capitalize(), run.nodes, 0.0, 0.0)
 
 
 def _measured(here: list[Dataflow]) -> list[Row]:

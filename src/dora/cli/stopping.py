@@ -85,7 +85,7 @@ def _chosen(wanted: str | None) -> Dataflow | None:
     lines = [f"  {number}  {one.name}  {one.id}" for number, one in enumerate(here, 1)]
     listed = "\n".join(lines)
     if not (os.isatty(0) and os.isatty(1)):
-        raise DoraError(f"several dataflows run; name one, or all (`dora stop --all`):\n{listed}")
+        raise DoraError(f"several dataflows run; name one of them:\n{listed}")
     click.echo(f"several dataflows run:\n{listed}")
     number = click.prompt("which one", type=click.IntRange(1, len(here)))
     return here[number - 1]
