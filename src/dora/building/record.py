@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from dora.building.commands import BuildError
+from dora.descriptor.remote import clone_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dora.descriptor.plan import GitSource
+    from dora.descriptor.plan import GitSource, Plan
 
 
 class CloneRecord(msgspec.Struct, frozen=True):
@@ -70,6 +71,19 @@ def read_record(working_dir: Path, name: str) -> Record:
     with contextlib.suppress(OSError, msgspec.DecodeError):
         return msgspec.json.decode(path.read_bytes(), type=Record)
     return Record()
+
+
+def clones_of(plan: Plan) -> dict[str, Path]:
+    """Where the last build has put the repositories of nodes, by node id."""
+    record = read_record(plan.working_dir, plan.name)
+    found = {}
+    for node in plan.nodes:
+        clone = record.node(node.id).clone
+        if node.git is not None and clone is not None and clone.is_of(node.git):
+            folder = clone_folder(plan.working_dir, clone.url, clone.commit)
+            if (folder / ".git").is_dir():
+                found[node.id] = folder
+    return found
 
 
 def write_record(working_dir: Path, name: str, record: Record) -> None:

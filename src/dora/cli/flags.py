@@ -6,7 +6,7 @@ Imported by every module of commands. Elsewhere: what flags mean (`cli.options`,
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FLOW = click.Path(path_type=Path)
 """The type of an argument that names a dataflow file."""
 
+EXIT_FLAG = "--exit-when-nodes-finish"
+_T = TypeVar("_T")
 
 FORMATS = click.Choice(["table", "json"])
 """How a command that lists things may print them."""
@@ -28,6 +30,31 @@ class Command(click.Command):
         """The first sentence, however long."""
         del limit
         return super().get_short_help_str(1000)
+
+
+class ExitFlagCommand(Command):
+    """Gives `--exit-when-nodes-finish` its optional value, which only `=` may attach."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the flag without a value for true."""
+        given = [f"{EXIT_FLAG}=true" if arg == EXIT_FLAG else arg for arg in args]
+        return super().parse_args(ctx, given)
+
+
+def parsed(
+    parse: Callable[[Any], _T],
+) -> Callable[[click.Context, click.Parameter, Any], _T | None]:
+    """A callback that reads a flag's value and makes its ValueError a usage error."""
+
+    def callback(_ctx: click.Context, _param: click.Parameter, value: Any) -> _T | None:
+        if value is None:
+            return None
+        try:
+            return parse(value)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from exc
+
+    return callback
 
 
 def dataflow_flag(command: Callable[..., int]) -> Callable[..., int]:

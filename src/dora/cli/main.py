@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dora.cli.flags import FLOW, Command, fetch_flags, strict_flag
+from dora.cli.flags import (
+    EXIT_FLAG,
+    FLOW,
+    Command,
+    ExitFlagCommand,
+    fetch_flags,
+    parsed,
+    strict_flag,
+)
 from dora.cli.intact import check_intact
 from dora.cli.options import (
     LOG_FORMATS,
@@ -41,7 +49,6 @@ if TYPE_CHECKING:
 STATUS_BUG = 70
 STATUS_INTERRUPTED = 130
 
-_EXIT_FLAG = "--exit-when-nodes-finish"
 
 _LATER = {
     "build": "build_commands:build",
@@ -102,14 +109,6 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class _RunCommand(Command):
-    """Gives `--exit-when-nodes-finish` its optional value, which only `=` may attach."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        given = [f"{_EXIT_FLAG}=true" if arg == _EXIT_FLAG else arg for arg in args]
-        return super().parse_args(ctx, given)
-
-
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
@@ -134,7 +133,7 @@ def cli() -> None:
     """Dataflows for robots and AI pipelines: nodes are Python files, wired in a YAML file."""
 
 
-@cli.command(cls=_RunCommand, epilog="Example: dora run dataflow.yml --stop-after 10s")
+@cli.command(cls=ExitFlagCommand, epilog="Example: dora run dataflow.yml --stop-after 10s")
 @click.argument("flow", type=FLOW)
 @click.option(
     "--stop-after",
@@ -179,7 +178,7 @@ def cli() -> None:
     help="Levels of single nodes, in place of --log-level.",
 )
 @click.option(
-    _EXIT_FLAG,
+    EXIT_FLAG,
     type=click.BOOL,
     default=None,
     metavar="[=BOOL]",

@@ -40,9 +40,7 @@ def add_nodes(file: Path, dataflow: str | None, *, uv: bool, allow_shell: bool) 
     """Add the nodes of a file."""
     with client.connect(dataflow) as connected:
         known = _outputs(connected)
-        plan = plan_addition(
-            file, environ=os.environ, known=known, uv=uv, allow_shell=allow_shell
-        )
+        plan = plan_addition(file, environ=os.environ, known=known, uv=uv, allow_shell=allow_shell)
         return _tell(connected, AskAdd(_packed(plan, file)))
 
 

@@ -15,7 +15,6 @@ from dora.cli.flags import (
     dataflow_flag,
     only_dataflow_flag,
 )
-
 from dora.cli.node_change_commands import CHANGES
 
 _format_flag = click.option(

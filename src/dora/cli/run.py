@@ -13,7 +13,6 @@ from dora.running.foreground import Foreground
 
 if TYPE_CHECKING:
     from dora.daemon.launch import Launched
-    from dora.daemon.report import Outcome
     from dora.descriptor.plan import Plan
     from dora.running.options import RunOptions
 
@@ -24,7 +23,10 @@ def run_flow(plan: Plan, options: RunOptions) -> int:
     Raises:
         DescriptorLimitError: the dataflow needs more descriptors than are allowed.
     """
-    return _report(Foreground(plan, options, _tell_by_hand).run())
+    from dora.daemon.report import failure_text, summary_text
+
+    outcome = Foreground(plan, options, _tell_by_hand).run()
+    return tell_end("" if outcome.ok else failure_text(outcome), summary_text(outcome))
 
 
 def _tell_by_hand(launched: Launched) -> None:
@@ -35,16 +37,15 @@ def _tell_by_hand(launched: Launched) -> None:
         print(told(launched.by_hand), file=sys.stderr, flush=True)
 
 
-def _report(outcome: Outcome) -> int:
-    from dora.daemon.report import failure_text, summary_text
-
-    text = summary_text(outcome) + "\n"
-    if not outcome.ok:
-        text = f"\n[ERROR] {failure_text(outcome)}\n\n{text}"
+def tell_end(failures: str, summary: str) -> int:
+    """Tell how a dataflow ended; the exit status of the command."""
+    text = f"{summary}\n" if summary else ""
+    if failures:
+        text = f"\n[ERROR] {failures}\n\n{text}"
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
     except BrokenPipeError:
         # Nobody listens; without this, Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
-    return 0 if outcome.ok else 1
+    return 1 if failures else 0

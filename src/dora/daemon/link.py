@@ -81,6 +81,11 @@ class Link:
             self._put(frame(encode(Descriptors(len(batch)))), batch)
         self._put(frame(encode(message)), [])
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much the kernel has not taken yet, since the other side is slow."""
+        return sum(len(data) for data, _fds in self._outgoing)
+
     def close_when_sent(self) -> None:
         """Close as soon as all has been handed to the kernel; take nothing more in."""
         if self.closed:

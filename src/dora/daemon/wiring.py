@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from dora.daemon.boards import Boards
 from dora.daemon.edges import DAEMON
 from dora.transport.arena import DEFAULT_ARENA_BYTES, create_memory, reopen_read_only
-from dora.transport.edge import close_pipes, open_pipes, bytes_in, write_close
+from dora.transport.edge import bytes_in, close_pipes, open_pipes, write_close
 from dora.wire.messages import (
     ArenaWire,
     InputWire,
@@ -28,7 +28,6 @@ from dora.wire.messages import (
     TimerWire,
     Welcome,
 )
-
 from dora.wire.ticket import TICKET_BYTES
 
 if TYPE_CHECKING:

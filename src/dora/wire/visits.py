@@ -51,6 +51,9 @@ class Watch(msgspec.Struct, tag="watch", frozen=True):
     Answer: `Done`, then `Shown` again and again, and in the end `Ended`.
     """
 
+    from_start: bool = False
+    """Also what was shown before, if the dataflow began a few seconds ago."""
+
 
 class AskNode(msgspec.Struct, tag="ask_node", frozen=True):
     """Client: end the process of a node; start it again, keep it stopped, or take the node out.

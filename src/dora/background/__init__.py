@@ -1,0 +1,1 @@
+"""The background daemon (`dora up`): hosts dataflows that outlive the terminal."""

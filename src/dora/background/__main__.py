@@ -1,0 +1,8 @@
+"""The process of the background daemon: `python -m dora.background`, started by `spawn`."""
+
+import sys
+
+from dora.background.daemon import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
