@@ -224,13 +224,19 @@ class Daemon:
         server = Server(
             launched,
             Told(self._journal, name),
-            settings=Settings(name, True, question.hot_reload, self._store.params_of(run.id)),
-            save_param=partial(self._store.save_param, run.id),
+            settings=Settings(name, True, question.hot_reload, self._store.params(run.id)),
+            save_param=partial(self._save_param, run.id),
         )
         flow = self._flows[run.id] = _Flow(run, server, packed)
         flow.task = self._loop.create_task(self._host(flow))
         self._journal.say("info", f"[{name}] started {run.id}, `{run.file}`")
         return run
+
+    def _save_param(self, dataflow: str, node: str, key: str, value: bytes | None) -> None:
+        if value is None:
+            self._store.delete_param(dataflow, node, key)
+        else:
+            self._store.set_param(dataflow, node, key, value)
 
     async def _host(self, flow: _Flow) -> None:
         """Run one dataflow to its end, and put it away."""

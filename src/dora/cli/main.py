@@ -36,7 +36,6 @@ from dora.cli.options import (
     parse_duration,
     parse_env,
     parse_log_filter,
-    parsed,
 )
 from dora.errors import DescriptorError, DoraError
 from dora.ids import LOG_LEVELS

@@ -5,12 +5,15 @@ Elsewhere: what these do (`cli.node_changes`), the group (`cli.node_commands`).
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from dora.cli.flags import FLOW, Command, complete_nodes, coordinator_flags, dataflow_flag
-from dora.cli.options import parse_duration, parsed
+from dora.cli.flags import FLOW, Command, complete_nodes, coordinator_flags, dataflow_flag, parsed
+from dora.cli.options import parse_duration
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _node_argument = click.argument("node_id", metavar="NODE", shell_complete=complete_nodes)
 _grace_flag = click.option(

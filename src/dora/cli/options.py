@@ -1,22 +1,18 @@
 """What the flags of `dora run` mean: parsed, checked, plain.
 
-Pure; raises ValueError with words for the user, which `parsed` turns into usage errors.
+Pure; raises ValueError with words for the user, which `cli.flags` turns into usage errors.
 Elsewhere: the flags themselves (`cli.main`), what they end in (`running.options`).
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import click
+from typing import TYPE_CHECKING
 
 from dora.ids import LOG_LEVELS, is_node_id, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-_T = TypeVar("_T")
+    from collections.abc import Iterable
 
 LOG_FORMATS = ("pretty", "json", "compact")
 
@@ -100,19 +96,3 @@ def parse_env(pairs: tuple[str, ...]) -> dict[str, str]:
             raise ValueError(f"`{pair}` sets no variable; write `NAME=value`")
         variables[name] = value
     return variables
-
-
-def parsed(
-    parse: Callable[[Any], _T],
-) -> Callable[[click.Context, click.Parameter, Any], _T | None]:
-    """A callback that reads a flag's value by `parse`, and makes its ValueError a usage error."""
-
-    def callback(_ctx: click.Context, _param: click.Parameter, value: Any) -> _T | None:
-        if value is None:
-            return None
-        try:
-            return parse(value)
-        except ValueError as exc:
-            raise click.BadParameter(str(exc)) from exc
-
-    return callback

@@ -116,7 +116,7 @@ def _ask(dataflow: str | None, question: AskParam) -> dict[str, bytes]:
     if question.action != "list":
         check_key(question.key)
     with client.connect(dataflow, question.node) as connected:
-        answer = connected._ask(question)
+        answer = connected.ask(question)
     if not isinstance(answer, Params):
         raise ProtocolError(f"the daemon answered {type(answer).__name__} to a question")
     return answer.values

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
 
 class Loop(Protocol):
@@ -32,6 +32,9 @@ class Loop(Protocol):
     ) -> asyncio.TimerHandle:
         """Call once, after so many seconds."""
 
+    def create_task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine beside all else."""
+
     def time(self) -> float:
         """Seconds, by a clock that only goes forward."""
 
@@ -51,6 +54,7 @@ class Callbacks:
         self._crashed = crashed
         self.remove_reader = loop.remove_reader
         self.remove_writer = loop.remove_writer
+        self.create_task = loop.create_task
         self.time = loop.time
 
     def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:

@@ -273,6 +273,8 @@ class Departures:
         policy = node.plan.restart.policy
         if policy == "never" or (policy == "on-failure" and verdict is Verdict.SUCCESS):
             return None, ""
+        if node.plan.operator_sources and event.returncode >= 0:
+            return None, ""  # its operators were started again as often as they may be
         if self._book.all_closed(node.id) and not node.plan.timers and not event.unread:
             return None, "; not restarting it, because all of its inputs are closed"
         in_s = node.restarts.after_failure(event.at_s)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from dora.daemon.callbacks import Loop
+
 INTERVAL_S = 0.3
 
 _Signature = tuple[int, int, int, int]
@@ -44,7 +46,7 @@ class FileWatch:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         saved: Callable[[Path], None],
         interval_s: float = INTERVAL_S,
     ) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from dora.daemon.callbacks import Loop
     from dora.descriptor.plan import NodePlan
 
 
@@ -55,7 +56,7 @@ class HotReload:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: Loop,
         nodes: Iterable[NodePlan],
         *,
         restart: Callable[[str, str], None],

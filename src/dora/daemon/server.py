@@ -151,7 +151,13 @@ class Server:
         StackDesk(visitors, self._stacks, self._node_ids)
         ChangeDesk(visitors, self._tickets, roster, carrier, self._post)
         StateDesk(
-            visitors, self.described, self._flow, carrier.wiring, self._crew, lambda: carrier.feed
+            visitors,
+            self.described,
+            self._plan.descriptor,
+            self._flow,
+            carrier.wiring,
+            self._crew,
+            lambda: carrier.feed,
         )
         carrier.connect(self._crew, self._stacks, self._tickets, taps, params)
 
@@ -216,7 +222,11 @@ class Server:
         self._reload = None
         if self._settings.hot_reload:
             self._reload = HotReload(
-                self._loop, self._plan.nodes, self._restart, self._load, self._observer.notice
+                self._loop,
+                self._plan.nodes,
+                restart=self._restart,
+                reload=self._load,
+                notice=self._observer.notice,
             )
         self._reception.door = Door(self._loop, launched.listener, self._reception, self._observer)
         self._carrier.carry_out(self._supervisor.start())

@@ -7,13 +7,13 @@ two such looks (`monitor.figures`), what nodes use (`daemon.usage`).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dora.daemon.usage import Usage, usage_of
 from dora.wire.visits import AskState, EdgeView, NodeView, OutputView, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from dora.daemon.crew import Crew
     from dora.daemon.edges import Edge
@@ -33,12 +33,14 @@ class StateDesk:
         self,
         visitors: Visitors,
         described: Callable[[], Dataflow],
+        descriptor: Mapping[str, Any],
         flow: Flow,
         wiring: Wiring,
         crew: Crew,
         feed: Callable[[], LogFeed | None],
     ) -> None:
         self._described = described
+        self._descriptor = descriptor
         self._flow = flow
         self._wiring = wiring
         self._crew = crew
@@ -92,7 +94,7 @@ class StateDesk:
             inputs=list(dict.fromkeys([*plan.inputs, *sources])),
             outputs=list(plan.outputs),
             sources=sources,
-            path=self._path(record.id),
+            path=self._paths().get(record.id, ""),
             max_restarts=plan.restart.max_restarts,
             uptime_s=None if process is None else time.monotonic() - process.started_s,
             cpu_s=used.cpu_s,
@@ -127,6 +129,12 @@ class StateDesk:
             timeout_s=edge.input_timeout_s,
             broken=self._is_broken(edge, counts.last_ns),
         )
+
+    def _paths(self) -> dict[str, str]:
+        """What the dataflow file has as `path`, by node."""
+        listed = self._descriptor.get("nodes")
+        nodes = [node for node in listed if isinstance(node, dict)] if listed else []
+        return {str(node.get("id")): str(node.get("path") or "") for node in nodes}
 
     @staticmethod
     def _is_broken(edge: Edge, last_ns: int) -> bool:

@@ -102,7 +102,7 @@ class Looks:
     def _state(self, one: Client) -> State | None:
         """None if the dataflow has ended."""
         try:
-            answer = one._ask(AskState())
+            answer = one.ask(AskState())
         except DoraError as exc:
             if one.dataflow.id not in {flow.id for flow in client.running()}:
                 return None

@@ -207,8 +207,10 @@ class Session:
             counters=counters,
         )
 
-    def _input_port(self, wire: messages.InputWire, fds: Iterator[int], number: int) -> InputPort:
-        """An input, whose counters stand in place `number` of the board."""
+    def _input_port(
+        self, wire: messages.InputWire, fds: Iterator[int], number: int | None
+    ) -> InputPort:
+        """An input, whose counters stand in place `number` of the board, if anywhere."""
         edge = ReceivingEdge(
             next(fds), next(fds), backpressure=wire.backpressure, takes_over=wire.takes_over
         )
@@ -217,12 +219,18 @@ class Session:
             wire.id,
             edge,
             self._find_arena,
-            self.words[self._layout.input(number) : self._layout.input(number + 1)],
+            self._input_words(number),
             None if wire.timeout_s is None else Alarm(wire.timeout_s),
             drops_late=late is not None and (not late or wire.id in late),
             as_arrow=wire.as_arrow,
             queue_size=wire.queue_size,
         )
+
+    def _input_words(self, number: int | None) -> memoryview:
+        if number is None:
+            size = self._layout.input(1) - self._layout.input(0)
+            return memoryview(bytearray(size * WORD_BYTES)).cast("Q")
+        return self.words[self._layout.input(number) : self._layout.input(number + 1)]
 
     def _wait_for_start(self) -> int:
         """Wait for the start barrier; when the timers' epoch was (CLOCK_MONOTONIC, ns)."""

@@ -111,6 +111,11 @@ class BoardReader:
         """Where the node stands: STATE_WAITING, STATE_RUNNING or STATE_CLOSED."""
         return self._words[WORD_STATE]
 
+    @property
+    def turn(self) -> int:
+        """Odd while the node waits inside dora; another number whenever it has called it."""
+        return self._words[WORD_TURN]
+
     def output(self, index: int) -> tuple[int, int]:
         """Messages and bytes sent on output `index`."""
         at = self._layout.output(index)
