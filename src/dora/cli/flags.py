@@ -6,12 +6,14 @@ Imported by every module of commands. Elsewhere: what flags mean (`cli.options`,
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_T = TypeVar("_T")
 
 FLOW = click.Path(path_type=Path)
 """The type of an argument that names a dataflow file."""
@@ -28,6 +30,22 @@ class Command(click.Command):
         """The first sentence, however long."""
         del limit
         return super().get_short_help_str(1000)
+
+
+def parsed(
+    parse: Callable[[Any], _T],
+) -> Callable[[click.Context, click.Parameter, Any], _T | None]:
+    """A callback that reads a flag's value and makes its ValueError a usage error."""
+
+    def callback(_ctx: click.Context, _param: click.Parameter, value: Any) -> _T | None:
+        if value is None:
+            return None
+        try:
+            return parse(value)
+        except ValueError as exc:
+            raise click.BadParameter(str(exc)) from exc
+
+    return callback
 
 
 def dataflow_flag(command: Callable[..., int]) -> Callable[..., int]:

@@ -15,11 +15,11 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dora.cli.flags import FLOW, Command, fetch_flags, strict_flag
+from dora.cli.flags import FLOW, Command, fetch_flags, parsed, strict_flag
 from dora.cli.intact import check_intact
 from dora.cli.options import (
     LOG_FORMATS,
@@ -35,15 +35,12 @@ from dora.running.options import RunOptions
 from dora.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from dora.descriptor.plan import Plan
 
 STATUS_BUG = 70
 STATUS_INTERRUPTED = 130
 
 _EXIT_FLAG = "--exit-when-nodes-finish"
-_T = TypeVar("_T")
 
 _LATER = {
     "build": "build_commands:build",
@@ -119,22 +116,6 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     ctx.exit()
 
 
-def _parsed(
-    parse: Callable[[Any], _T],
-) -> Callable[[click.Context, click.Parameter, Any], _T | None]:
-    """A callback that reads a flag's value and makes its ValueError a usage error."""
-
-    def callback(_ctx: click.Context, _param: click.Parameter, value: Any) -> _T | None:
-        if value is None:
-            return None
-        try:
-            return parse(value)
-        except ValueError as exc:
-            raise click.BadParameter(str(exc)) from exc
-
-    return callback
-
-
 @click.group(
     cls=_Group,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -157,7 +138,7 @@ def cli() -> None:
 @click.option(
     "--stop-after",
     metavar="DURATION",
-    callback=_parsed(parse_duration),
+    callback=parsed(parse_duration),
     help="Stop after this time: 10, 500ms, 10s, 5m, 1h30m.",
 )
 @click.option(
@@ -165,13 +146,13 @@ def cli() -> None:
     "extra_env",
     metavar="NAME=VALUE",
     multiple=True,
-    callback=_parsed(parse_env),
+    callback=parsed(parse_env),
     help="Set a variable in the top-level `env:`; a node's own `env:` wins. Repeatable.",
 )
 @click.option(
     "--log-level",
     metavar=f"[{'|'.join(LOG_LEVELS)}]",
-    callback=_parsed(lambda text: parse_choice(text, LOG_LEVELS, "log level")),
+    callback=parsed(lambda text: parse_choice(text, LOG_LEVELS, "log level")),
     default="stdout",
     envvar="DORA_LOG_LEVEL",
     show_default=True,
@@ -181,7 +162,7 @@ def cli() -> None:
 @click.option(
     "--log-format",
     metavar=f"[{'|'.join(LOG_FORMATS)}]",
-    callback=_parsed(lambda text: parse_choice(text, LOG_FORMATS, "log format")),
+    callback=parsed(lambda text: parse_choice(text, LOG_FORMATS, "log format")),
     default="pretty",
     envvar="DORA_LOG_FORMAT",
     show_default=True,
@@ -193,7 +174,7 @@ def cli() -> None:
     metavar="NODE=LEVEL,...",
     envvar="DORA_LOG_FILTER",
     show_envvar=True,
-    callback=_parsed(parse_log_filter),
+    callback=parsed(parse_log_filter),
     help="Levels of single nodes, in place of --log-level.",
 )
 @click.option(

@@ -1,4 +1,4 @@
-"""What the flags of `dora run` mean: parsed, checked, plain.
+"""What the flags of commands mean: parsed, checked, plain.
 
 Pure; raises ValueError with words for the user, which `cli.main` turns into usage errors.
 Elsewhere: the flags themselves (`cli.main`), what they end in (`running.options`).
@@ -33,6 +33,29 @@ def parse_duration(text: str) -> float:
     if not parts or "".join(count + unit for count, unit in parts) != compact:
         raise ValueError(f"`{text}` is no duration; write seconds, or 500ms, 10s, 5m, 1h30m")
     return sum(float(count) * _UNIT_S[unit] for count, unit in parts)
+
+
+def parse_moment(text: str, now_s: float) -> float:
+    """Read a time: a duration ago, or RFC 3339, which is local time if it names no zone.
+
+    Args:
+        text: `5m`, `2026-01-31T12:00:00Z`.
+        now_s: Now, in seconds since the epoch, as is the result.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return now_s - parse_duration(text)
+    except ValueError:
+        from datetime import datetime
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"`{text}` is no time; write how long ago, e.g. 30s, 5m, 1h30m, or a time like "
+            "2026-01-31T12:00:00Z"
+        ) from None
 
 
 def parse_choice(text: str, known: tuple[str, ...], noun: str) -> str:
