@@ -129,8 +129,9 @@ def _check(node: str, known: list[str]) -> None:
     if node in known or node == RESERVED_NODE_ID:
         return
     near = suggest(node, known)
-    hint = f"did you mean `{near}`? " if near else ""
-    raise DoraError(f"there are no logs of a node `{node}`; {hint}(nodes: {', '.join(known)})")
+    nodes = f"nodes: {', '.join(known) or 'none'}"
+    hint = f"did you mean `{near}`? ({nodes})" if near else nodes
+    raise DoraError(f"there are no logs of a node `{node}`; {hint}")
 
 
 def _descriptor() -> int:

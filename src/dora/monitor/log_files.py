@@ -56,6 +56,7 @@ class LogFiles:
         self._told: set[str] = set()
         self._highest: dict[str, int] = {}
         self._own_names: dict[str, bool] = {}
+        """Of names that look like those of rotated files: whether nodes are called so."""
 
     def nodes(self) -> list[str]:
         """Whose files there are now, by name.
@@ -94,6 +95,8 @@ class LogFiles:
         """
         found: dict[int, Part] = {}
         for number in range(self._highest.get(node, 0) + 2):
+            if self._own_names.get(f"{node}.{number}"):
+                continue  # the file of a node of that name
             path = self._path(node, number)
             there = self._inode(path)
             if there and there == inode:

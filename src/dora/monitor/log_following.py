@@ -30,7 +30,7 @@ class Follower:
 
     Args:
         files: The files.
-        read: What has been read, by node.
+        read: What is read before the first call of `read`, by node; owned from now on.
         node: The only node that is wanted; None: all, those that come too.
         complain: Is told, once, that the folder was removed.
     """
@@ -100,17 +100,17 @@ class _Trail:
     def __init__(self, files: LogFiles, node: str, read: list[Part]) -> None:
         self._files = files
         self._node = node
-        self._at = 0
         self._splitter = LineSplitter(MOST_LINE_BYTES)
         self._clock = Clock()
-        for part in read[:-1]:
-            os.close(part.fd)
         self._part = read[-1] if read else None
         self._at = self._part.end if self._part else 0
+        self._past = read[:-1]
         self._next: list[Part] = []
 
     def read(self) -> list[Record]:
         """What came since."""
+        while self._past:
+            os.close(self._past.pop().fd)
         raws: list[bytes] = []
         for _ in range(_MOST_BLOCKS):
             data = self._read()
@@ -125,11 +125,9 @@ class _Trail:
 
     def close(self) -> None:
         """Give up its files."""
-        if self._part is not None:
-            self._next.insert(0, self._part)
-        for part in self._next:
+        for part in (*self._past, *self._next, *([self._part] if self._part else ())):
             os.close(part.fd)
-        self._part, self._next = None, []
+        self._past, self._part, self._next = [], None, []
 
     def _read(self) -> bytes:
         part = self._part

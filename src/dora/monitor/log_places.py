@@ -56,7 +56,7 @@ def find_place(which: str | None, node: str | None = None, *, local: bool = Fals
         place = _of_run(_runs())
     if place is not None:
         return place
-    raise DoraError(_not_found(which, flows))
+    raise DoraError(_not_found(which, flows, local))
 
 
 def is_running(dataflow_id: str) -> bool:
@@ -137,11 +137,12 @@ def _listed(flows: Iterable[Dataflow]) -> str:
     return "\n".join(f"  {flow.id}  {flow.name}: {', '.join(flow.nodes)}" for flow in flows)
 
 
-def _not_found(which: str | None, flows: list[Dataflow]) -> str:
+def _not_found(which: str | None, flows: list[Dataflow], local: bool) -> str:
     if which is None:
         return (
-            "no dataflow is running, and there is no `./out` with logs of ended ones; start one "
-            "with `dora run dataflow.yml`, or go to the folder of its file"
+            ("" if local else "no dataflow is running, and ")
+            + "there is no `./out` with logs of dataflows; start one with `dora run dataflow.yml`, "
+            "or go to the folder of its file"
         )
     told = [f"there is no dataflow `{which}`, neither a running nor an ended one"]
     if any(which in flow.nodes for flow in flows):
