@@ -14,6 +14,7 @@ import errno
 import os
 import re
 import stat
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from dora.daemon.logs import LineSplitter
@@ -94,11 +95,13 @@ class LogFiles:
         They are looked for from the newest on, the way they are renamed, so that none is missed.
         """
         found: dict[int, Part] = {}
-        for number in range(self._highest.get(node, 0) + 2):
+        for number in count():
             if self._own_names.get(f"{node}.{number}"):
                 continue  # the file of a node of that name
             path = self._path(node, number)
             there = self._inode(path)
+            if not there and number > self._highest.get(node, 0) + 1:
+                break
             if there and there == inode:
                 return [*found.values()][::-1], True
             part = self._open(node, path) if there else None
@@ -176,11 +179,13 @@ class LogFiles:
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 return b""
-            data = os.pread(fd, MOST_LINE_BYTES, 0)
+            size = os.fstat(fd).st_size
+            line = next(forwards(fd, size), b"")
+        except OSError:
+            return b""
         finally:
             os.close(fd)
-        line, end, _ = data.partition(b"\n")
-        return line if end or len(data) == MOST_LINE_BYTES else None
+        return line if len(line) < size else None
 
 
 def forwards(fd: int, end: int) -> Iterator[bytes]:

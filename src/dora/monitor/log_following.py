@@ -10,9 +10,9 @@ import os
 from typing import TYPE_CHECKING
 
 from dora.daemon.logs import LineSplitter
-from dora.monitor.log_files import BLOCK_BYTES, MOST_LINE_BYTES
+from dora.monitor.log_files import BLOCK_BYTES, MOST_LINE_BYTES, backwards
 from dora.monitor.log_reading import merged
-from dora.monitor.log_records import Clock, Record
+from dora.monitor.log_records import UNKNOWN, Clock, Record, in_reverse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,7 +101,7 @@ class _Trail:
         self._files = files
         self._node = node
         self._splitter = LineSplitter(MOST_LINE_BYTES)
-        self._clock = Clock()
+        self._clock = Clock(_last_time(node, read))
         self._part = read[-1] if read else None
         self._at = self._part.end if self._part else 0
         self._past = read[:-1]
@@ -169,3 +169,14 @@ class _Trail:
             return False
         self._next = newer
         return bool(newer)
+
+
+def _last_time(node: str, read: list[Part]) -> float:
+    """The time of the last line that was read."""
+    for part in reversed(read):
+        try:
+            for record in in_reverse(node, backwards(part.fd, part.end)):
+                return record.time
+        except OSError:  # reading it tells why
+            continue
+    return UNKNOWN

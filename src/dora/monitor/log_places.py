@@ -7,6 +7,7 @@ the files (`monitor.log_files`).
 from __future__ import annotations
 
 import re
+from os.path import isdir, isfile  # for names that no file can have, too
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -82,7 +83,7 @@ def _running(which: str | None, node: str | None, flows: list[Dataflow]) -> Plac
 def _fits(which: str, one: Dataflow | Run) -> bool:
     if one.name == which or (which and one.id.startswith(which)):
         return True
-    return bool(one.file) and Path(which).is_file() and Path(which).resolve() == Path(one.file)
+    return bool(one.file) and isfile(which) and Path(which).resolve() == Path(one.file)
 
 
 def _runs() -> list[Run]:
@@ -107,9 +108,9 @@ def _in_folder(which: str | None) -> Place | None:
     if which is None:
         return _latest(Path("out"))
     given = Path(which)
-    if given.is_file():
+    if isfile(given):
         return _latest(given.parent / "out")
-    if given.is_dir() and any(given.glob("log_*.jsonl")):
+    if isdir(given) and any(given.glob("log_*.jsonl")):
         return Place(given, given.resolve().name)
     fits = [one for one in _folders(Path("out")) if which and one.name.startswith(which)]
     if len(fits) > 1:
@@ -149,7 +150,8 @@ def _not_found(which: str | None, flows: list[Dataflow], local: bool) -> str:
         told[0] += f"; for the node of that name, `dora logs --node {which}`"
     if flows:
         told.append(f"running:\n{_listed(flows)}")
-    ended = [one.name for one in _folders(Path("out"))][-_MOST_LISTED:]
+    runs = {flow.id for flow in flows}
+    ended = [one.name for one in _folders(Path("out")) if one.name not in runs][-_MOST_LISTED:]
     if ended:
         told.append("under `./out`, the latest last:\n" + "\n".join(f"  {one}" for one in ended))
     return "\n".join(told)

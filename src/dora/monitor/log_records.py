@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 UNKNOWN = -math.inf
 """The time of what has none, and nothing before it."""
 _MOST_HELD = 1000
+_MOST_HELD_BYTES = 16 << 20
 
 
 class Record(NamedTuple):
@@ -112,10 +113,14 @@ def parse_time(text: str) -> float | None:
 
 
 class Clock:
-    """Gives lines of one node, in their order, their times."""
+    """Gives lines of one node, in their order, their times.
 
-    def __init__(self) -> None:
-        self._now = UNKNOWN
+    Args:
+        now: That of the line before the first one.
+    """
+
+    def __init__(self, now: float = UNKNOWN) -> None:
+        self._now = now
 
     def record(self, node: str, raw: bytes) -> Record:
         """The next line: one without a time has that of the line before."""
@@ -138,15 +143,18 @@ def in_reverse(node: str, raws: Iterable[bytes]) -> Iterator[Record]:
     one behind them.
     """
     held: list[LogLine] = []
+    held_bytes = 0
     last = math.inf
     for raw in raws:
         if not raw:
             continue
         time, line = read_line(node, raw)
         held.append(line)
-        if time is None and len(held) < _MOST_HELD:
+        held_bytes += len(raw)
+        if time is None and len(held) < _MOST_HELD and held_bytes < _MOST_HELD_BYTES:
             continue
         last = last if time is None else time
         yield from (Record(last, one) for one in held)
         held.clear()
+        held_bytes = 0
     yield from (Record(UNKNOWN, one) for one in held)
