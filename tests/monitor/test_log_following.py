@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dora.daemon.logs import LogFile
@@ -29,6 +30,7 @@ def follow(folder: Path, complain: Callable[[str], None] = pytest.fail) -> Follo
     return Follower(LogFiles(folder, complain), {}, None, complain)
 
 
+@settings(deadline=None, max_examples=60)  # files
 @given(
     st.lists(st.sampled_from(["read", "a", "b", "a", "burst"]), max_size=30),
     st.integers(0, 30),
@@ -150,3 +152,24 @@ def test_a_flood_of_one_node_does_not_hold_up_the_others(tmp_path: Path) -> None
         while new := follower.read():
             first += new
         assert len(first) == 21
+
+
+def test_nothing_is_lost_while_another_writes_and_rotates(tmp_path: Path) -> None:
+    numbers = [str(number) for number in range(2000)]
+
+    def fill() -> None:
+        log = LogFile(tmp_path, "a", 5_000, 1000)
+        for number in numbers:
+            log.write([line("a", number)])
+        log.close()
+
+    writer = threading.Thread(target=fill)
+    with follow(tmp_path) as follower:
+        writer.start()
+        found: list[str] = []
+        while writer.is_alive():
+            found += messages(follower.read())
+        while new := follower.read():
+            found += messages(new)
+        writer.join()
+    assert found == numbers

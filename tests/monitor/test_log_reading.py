@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dora.ids import LOG_LEVELS
@@ -43,6 +43,7 @@ WANTED = st.builds(
 )
 
 
+@settings(deadline=None)  # files
 @given(LINES, WANTED, st.integers(0, 50), st.sampled_from([None, 60, 400]), st.integers(1, 300))
 def test_the_end_of_the_log_is_the_end_of_all_of_it(
     drawn: list[tuple[str, int, str, str, str]],
@@ -74,6 +75,7 @@ def test_the_end_of_the_log_is_the_end_of_all_of_it(
             ] == said
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(1, 20), st.integers(20, 200))
 def test_backwards_are_the_same_lines(data: bytes, block: int, most: int) -> None:
     with tempfile.TemporaryFile() as file, pytest.MonkeyPatch.context() as patch:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MOST_LINE_BYTES = 8 << 20
 """Longer ones are cut. What the daemon writes is shorter: a megabyte, as JSON."""
 BLOCK_BYTES = 1 << 16
+_TRIES = 100
 _NAME = re.compile(r"log_(.+)\.jsonl")
 _ROTATED = re.compile(r"(.+)\.([1-9][0-9]{0,5})")
 
@@ -90,26 +91,10 @@ class LogFiles:
         return [part._replace(end=_whole_lines(part.fd, part.end)) for part in parts]
 
     def newer(self, node: str, inode: int) -> tuple[list[Part], bool]:
-        """The files of a node that are newer than one, opened, oldest first; whether it was met.
-
-        They are looked for from the newest on, the way they are renamed, so that none is missed.
-        """
-        found: dict[int, Part] = {}
-        for number in count():
-            if self._own_names.get(f"{node}.{number}"):
-                continue  # the file of a node of that name
-            path = self._path(node, number)
-            there = self._inode(path)
-            if not there and number > self._highest.get(node, 0) + 1:
-                break
-            if there and there == inode:
-                return [*found.values()][::-1], True
-            part = self._open(node, path) if there else None
-            if part is not None and part.inode not in found:
-                found[part.inode] = part
-            elif part is not None:  # renamed since it was opened
-                os.close(part.fd)
-        return [*found.values()][::-1], False
+        """The files of a node that are newer than one, opened, oldest first; whether it was met."""
+        order, met = self._order(node, inode)
+        opened = self._opened(node, set(order))
+        return [opened[one] for one in reversed(order) if one in opened], met
 
     def is_newest(self, node: str, inode: int) -> bool:
         """Whether this is the file that the daemon writes to."""
@@ -120,6 +105,49 @@ class LogFiles:
         if path not in self._told:
             self._told.add(path)
             self._complain(f"`{path}` cannot be read: {error.strerror}")
+
+    def _order(self, node: str, until: int) -> tuple[list[int], bool]:
+        """The files of a node down to one, newest first; whether it was met."""
+        for _ in range(_TRIES):
+            paths = self._paths(node)
+            newest = self._inode(next(paths))
+            found = {newest: None} if newest else {}
+            met = newest != 0 and newest == until
+            while not met and (path := next(paths, None)) is not None:
+                there = self._inode(path)
+                if there:
+                    found.setdefault(there)
+                met = there != 0 and there == until
+            if self._inode(self._path(node, 0)) == newest:
+                break  # none was rotated away meanwhile: this is their order
+        return [one for one in found if one != until], met
+
+    def _opened(self, node: str, wanted: set[int]) -> dict[int, Part]:
+        opened: dict[int, Part] = {}
+        for path in self._paths(node):
+            if len(opened) == len(wanted):
+                break
+            part = self._open(node, path)
+            if part is not None and part.inode in wanted and part.inode not in opened:
+                opened[part.inode] = part
+            elif part is not None:
+                os.close(part.fd)
+        return opened
+
+    def _paths(self, node: str) -> Iterator[str]:
+        """Names of a node's files, newest first: the way they are renamed, so that none is missed.
+
+        One may be missing, while the one before it has not been renamed yet.
+        """
+        missing = 0
+        for number in count():
+            if self._own_names.get(f"{node}.{number}"):
+                continue  # the file of a node of that name
+            path = self._path(node, number)
+            missing = 0 if os.path.lexists(path) else missing + 1
+            if missing > 1 and number > self._highest.get(node, 0):
+                return
+            yield path
 
     def _path(self, node: str, number: int) -> str:
         rotated = f".{number}" if number else ""
