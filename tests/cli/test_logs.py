@@ -41,8 +41,6 @@ print("down")
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The log folder of an ended dataflow, at noon, three nodes; the daemon is one of them."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TZ", "Etc/GMT-2")
-    time.tzset()
     monkeypatch.setenv("DORA_RUNTIME_DIR", str(tmp_path / "runtime"))
     for name in ("DORA_LOG_LEVEL", "DORA_LOG_FORMAT", "DORA_LOG_FILTER"):
         monkeypatch.delenv(name, raising=False)
@@ -55,8 +53,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _zone() -> Iterator[None]:
-    yield
-    os.environ.pop("TZ", None)
+    """Two hours ahead of UTC."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Etc/GMT-2")
+        time.tzset()
+        yield
     time.tzset()
 
 
