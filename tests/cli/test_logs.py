@@ -97,7 +97,7 @@ def test_lines_have_their_own_local_time_and_are_merged_over_the_nodes(
         ("--tail 2", "hm stuck"),
         ("--tail 0", ""),
         ("--level warn", "hm stuck"),
-        ("--level error --log-filter arm=info,eye=stdout", "moved saw stuck"),
+        ("--level warn --log-filter arm=info,dora=error", "moved stuck"),
         ("--grep MOTOR", "moved"),
         ("--grep s --tail 1 --level info", "stuck"),
         ("--since 2026-01-31T10:00:01Z", "saw hm stuck"),

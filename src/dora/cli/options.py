@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from dora.ids import LOG_LEVELS, is_node_id, suggest
+from dora.ids import LOG_LEVELS, RESERVED_NODE_ID, is_node_id, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,7 +73,7 @@ def parse_choice(text: str, known: tuple[str, ...], noun: str) -> str:
 
 
 def parse_log_filter(text: str) -> dict[str, str]:
-    """Read levels by node: `camera=debug,plot=warn`.
+    """Read levels by node: `camera=debug,plot=warn`; `dora` is the daemon.
 
     Raises:
         ValueError: a part is no `node=level`.
@@ -83,7 +83,7 @@ def parse_log_filter(text: str) -> dict[str, str]:
         if not part.strip():
             continue
         node, equals, level = (piece.strip() for piece in part.partition("="))
-        if not equals or not is_node_id(node):
+        if not equals or not (is_node_id(node) or node == RESERVED_NODE_ID):
             raise ValueError(
                 f"`{part.strip()}` is no filter; write `node=level`, e.g. camera=debug"
             )
@@ -96,7 +96,7 @@ def absent_nodes(log_filter: Iterable[str], node_ids: Iterable[str]) -> list[str
     known = list(node_ids)
     told: list[str] = []
     for node in log_filter:
-        if node not in known:
+        if node not in known and node != RESERVED_NODE_ID:
             near = suggest(node, known)
             there = f"nodes here: {', '.join(known)}"
             hint = f"did you mean `{near}`? ({there})" if near else there
