@@ -12,9 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from dora.client import Client
+from dora.daemon.flow import Graces
 from dora.daemon.launch import launch
 from dora.daemon.server import Server, run_dataflow
-from dora.daemon.flow import Graces
 from dora.descriptor.plan import LogRoute, LogSettings, Route
 from dora.errors import DoraError
 from dora.ids import LogsRef

@@ -13,6 +13,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_T = TypeVar("_T")
+
 FLOW = click.Path(path_type=Path)
 """The type of an argument that names a dataflow file."""
 

@@ -76,7 +76,7 @@ def ask_background() -> Background:
     """Ask the background daemon of this project who it is."""
     address = endpoint.daemon_address(endpoint.checkout())
     try:
-        with client.DaemonClient(address) as connected:  # type: ignore[attr-defined,unused-ignore]
+        with client.DaemonClient(address) as connected:
             return Background(address, connected.daemon)
     except DoraError as exc:
         return Background(address, refusal=f"the background daemon at `{address}`: {exc}")

@@ -1,4 +1,4 @@
-"""What the flags of `dora run` mean: parsed, checked, plain.
+"""What the flags of commands mean: parsed, checked, plain.
 
 Pure; raises ValueError with words for the user, which `cli.flags` turns into usage errors.
 Elsewhere: the flags themselves (`cli.main`), what they end in (`running.options`).
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from dora.ids import LOG_LEVELS, is_node_id, suggest
+from dora.ids import LOG_LEVELS, RESERVED_NODE_ID, is_node_id, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +35,29 @@ def parse_duration(text: str) -> float:
     return sum(float(count) * _UNIT_S[unit] for count, unit in parts)
 
 
+def parse_moment(text: str, now_s: float) -> float:
+    """Read a time: a duration ago, or RFC 3339, which is local time if it names no zone.
+
+    Args:
+        text: `5m`, `2026-01-31T12:00:00Z`.
+        now_s: Now, in seconds since the epoch, as is the result.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return now_s - parse_duration(text)
+    except ValueError:
+        from datetime import datetime
+    try:
+        return datetime.fromisoformat(text.strip()).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"`{text}` is no time; write how long ago, e.g. 30s, 5m, 1h30m, or a time like "
+            "2026-01-31T12:00:00Z"
+        ) from None
+
+
 def parse_choice(text: str, known: tuple[str, ...], noun: str) -> str:
     """Read one of the `known` names, in any case.
 
@@ -50,7 +73,7 @@ def parse_choice(text: str, known: tuple[str, ...], noun: str) -> str:
 
 
 def parse_log_filter(text: str) -> dict[str, str]:
-    """Read levels by node: `camera=debug,plot=warn`.
+    """Read levels by node: `camera=debug,plot=warn`; `dora` is the daemon.
 
     Raises:
         ValueError: a part is no `node=level`.
@@ -60,7 +83,7 @@ def parse_log_filter(text: str) -> dict[str, str]:
         if not part.strip():
             continue
         node, equals, level = (piece.strip() for piece in part.partition("="))
-        if not equals or not is_node_id(node):
+        if not equals or not (is_node_id(node) or node == RESERVED_NODE_ID):
             raise ValueError(
                 f"`{part.strip()}` is no filter; write `node=level`, e.g. camera=debug"
             )
@@ -73,7 +96,7 @@ def absent_nodes(log_filter: Iterable[str], node_ids: Iterable[str]) -> list[str
     known = list(node_ids)
     told: list[str] = []
     for node in log_filter:
-        if node not in known:
+        if node not in known and node != RESERVED_NODE_ID:
             near = suggest(node, known)
             there = f"nodes here: {', '.join(known)}"
             hint = f"did you mean `{near}`? ({there})" if near else there

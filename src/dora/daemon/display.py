@@ -9,6 +9,7 @@ Elsewhere: writing them (`running.screen`).
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 
@@ -53,11 +54,31 @@ class Display:
         self._levels = levels
         self._colour = colour
         self._dataflow_id = dataflow_id
+        self._second: int | None = None
+        self._stamp = ""
 
     def lines(self, batch: list[LogLine]) -> str:
         """The text of a batch, one line each or nothing for lines that are filtered out."""
         now = time.strftime("%H:%M:%S")
         return "".join(self._line(now, line) for line in batch if self._shown(line))
+
+    def recorded(self, line: LogLine, time_s: float) -> str:
+        """The text of a line of the past, which is shown whatever its level.
+
+        Args:
+            line: The line.
+            time_s: When it was, since the epoch; infinite if nobody knows.
+        """
+        if not math.isfinite(time_s):
+            return self._line("--:--:--", line)
+        second = math.floor(time_s)
+        if second != self._second:
+            try:
+                self._stamp = time.strftime("%H:%M:%S", time.localtime(second))
+            except (OverflowError, ValueError, OSError):
+                self._stamp = "--:--:--"
+            self._second = second
+        return self._line(self._stamp, line)
 
     def notice(self, level: str, text: str) -> str:
         """The text of a word of the daemon itself."""

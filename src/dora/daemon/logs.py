@@ -61,24 +61,25 @@ def passes(level: str, least: str) -> bool:
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into lines; one longer than a megabyte is cut into several."""
+    """Cuts a stream of bytes into lines; one longer than `most_bytes` is cut into several."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MAX_LINE_BYTES) -> None:
         self._rest = b""
+        self._most = most_bytes
 
     def feed(self, data: bytes) -> list[bytes]:
         """The lines that are now complete, without their ends."""
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
-        if len(self._rest) >= MAX_LINE_BYTES:
+        if len(self._rest) >= self._most:
             lines.append(self._rest)
             self._rest = b""
-        if all(len(line) <= MAX_LINE_BYTES for line in lines):
+        if all(len(line) <= self._most for line in lines):
             return lines
         return [
-            line[start : start + MAX_LINE_BYTES]
+            line[start : start + self._most]
             for line in lines
-            for start in range(0, len(line) or 1, MAX_LINE_BYTES)
+            for start in range(0, len(line) or 1, self._most)
         ]
 
     def finish(self) -> list[bytes]:
@@ -153,7 +154,7 @@ def message_json(line: LogLine, dataflow_id: str) -> str:
             "file": line.file,
             "line": line.line,
             "message": line.message,
-            "timestamp": line.timestamp,
+            "timestamp": line.timestamp or None,
             "fields": line.fields,
         }
     ).decode()

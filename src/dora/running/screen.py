@@ -50,7 +50,7 @@ def open_screen(
         options.log_format,
         options.log_level,
         options.log_filter,
-        colour=not replaced and _shows_colour(fd),
+        colour=not replaced and shows_colour(fd),
         dataflow_id=dataflow_id,
     )
     if replaced:
@@ -58,7 +58,8 @@ def open_screen(
     return Screen(loop, fd, display, on_hang_up, before)
 
 
-def _shows_colour(fd: int) -> bool:
+def shows_colour(fd: int) -> bool:
+    """Whether what is written to this descriptor may be coloured."""
     return os.isatty(fd) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
