@@ -19,7 +19,6 @@ FLOW = click.Path(path_type=Path)
 """The type of an argument that names a dataflow file."""
 
 EXIT_FLAG = "--exit-when-nodes-finish"
-_T = TypeVar("_T")
 
 FORMATS = click.Choice(["table", "json"])
 """How a command that lists things may print them."""

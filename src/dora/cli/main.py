@@ -200,6 +200,11 @@ def cli() -> None:
     multiple=True,
     help="Leave this node to you to start, in a debugger; print the command, wait. Repeatable.",
 )
+@click.option(
+    "--hot-reload",
+    is_flag=True,
+    help="Start a Python node again when its file is saved; its messages wait meanwhile.",
+)
 @click.option("--debug", is_flag=True, hidden=True, help="Accepted; has no effect.")
 def run(
     flow: Path,
@@ -213,6 +218,7 @@ def run(
     allow_shell_nodes: bool,
     strict_types: bool,
     debug_nodes: tuple[str, ...],
+    hot_reload: bool,
     debug: bool,
     **fetch: Any,
 ) -> int:
@@ -250,6 +256,7 @@ def run(
         log_level=log_level,
         log_format=log_format,
         log_filter=log_filter or {},
+        hot_reload=hot_reload,
     )
     return run_flow(plan, options)
 

@@ -116,11 +116,19 @@ class Server:
         self._flow = flow = self._supervisor.flow
         self._extensions = Extensions()
         self._stacks = Stacks(loop, self._has_started)
-        self._carrier = carrier = Carrier(
+        self._tickets = Tickets()
+        self._carrier = Carrier(
             loop, launched, self._supervisor, self._observer, self._post, self._finish
         )
+        self._drops = DropWatch(flow.book, self._carrier.wiring, lambda: self._carrier.feed)
+        self._receive()
+        self._open_desks(save_param)
+
+    def _receive(self) -> None:
+        """Be ready for processes, and for what they say."""
+        carrier = self._carrier
         self._crew = Crew(
-            loop,
+            self._loop,
             self._folder,
             self._observer,
             lambda: carrier.feed,
@@ -128,8 +136,8 @@ class Server:
             self._exited,
         )
         self._reception = Reception(
-            loop,
-            launched.dataflow_id,
+            self._loop,
+            self._launched.dataflow_id,
             self._supervisor,
             carrier,
             self._crew,
@@ -138,9 +146,6 @@ class Server:
             self._observer,
             self._post,
         )
-        self._tickets = Tickets()
-        self._drops = DropWatch(flow.book, carrier.wiring, lambda: carrier.feed)
-        self._open_desks(save_param)
 
     def _open_desks(self, save_param: Callable[[str, str, bytes | None], None]) -> None:
         """Let visitors ask."""

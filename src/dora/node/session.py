@@ -72,11 +72,7 @@ class Session:
         """Whether a sender need not wait for room any more: the dataflow stops."""
         self.seen_control = 0
         """The control word when the socket was last looked at."""
-        layout = self._layout = BoardLayout.with_spare(
-            outputs=len(welcome.outputs),
-            routes=sum(len(output.routes) for output in welcome.outputs),
-            inputs=len(welcome.inputs),
-        )
+        layout = self._layout = _layout_of(welcome)
         fds = iter(link.take_descriptors(welcome.fds))
         arena = Arena(next(fds), welcome.arena.arena, welcome.arena.size_bytes)
         self.words = map_words(next(fds), layout.size_bytes)
@@ -305,6 +301,14 @@ class Session:
                     if former is not view:
                         view.close()  # this node reads from that sender already
                 self.stream.add_port(self._input_port(wire, fds, at))
+
+
+def _layout_of(welcome: messages.Welcome) -> BoardLayout:
+    return BoardLayout.with_spare(
+        outputs=len(welcome.outputs),
+        routes=sum(len(output.routes) for output in welcome.outputs),
+        inputs=len(welcome.inputs),
+    )
 
 
 def join(

@@ -12,7 +12,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     log_level: str = "stdout"
     """Lines less severe than this are not shown; `stdout` shows everything."""
     log_format: str = "pretty"
-    hot_reload: bool = False
-    """A node whose file is saved is started again."""
     log_filter: dict[str, str] = {}
     """Node id to level, where it differs from `log_level`."""
+    hot_reload: bool = False
+    """A node whose file is saved is started again."""
