@@ -251,13 +251,7 @@ def run(
         plan = leave_to_user(plan, debug_nodes)
     from dora.cli.run import run_flow
 
-    options = RunOptions(
-        stop_after_s=stop_after,
-        log_level=log_level,
-        log_format=log_format,
-        log_filter=log_filter or {},
-        hot_reload=hot_reload,
-    )
+    options = RunOptions(stop_after, log_level, log_format, log_filter or {}, hot_reload)
     return run_flow(plan, options)
 
 
