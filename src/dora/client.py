@@ -279,14 +279,21 @@ class DaemonClient(_Connection[background.Answer]):
             return
         raise ProtocolError("the daemon answered to its end")
 
-    def hand_over(self, argv: list[str], env: dict[str, str]) -> background.Daemon:
-        """Have it become another program, without stopping a node.
+    def hand_over(self, argv: list[str], env: dict[str, str]) -> None:
+        """Have it become another program, without stopping a node; this connection is over then.
+
+        Args:
+            argv: The command, whose first word is a path.
+            env: Its environment.
 
         Raises:
-            DoraError: it cannot.
+            DoraError: it cannot, and goes on as it was.
         """
-        question = background.HandOver(argv, env)
-        return self._expect(background.Daemon, question, _START_WITHIN_S)
+        try:
+            self.ask(background.HandOver(argv, env), _START_WITHIN_S)
+        except GoneError:
+            return
+        raise ProtocolError("the daemon answered to its replacement")
 
 
 def daemon() -> DaemonClient:

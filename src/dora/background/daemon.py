@@ -23,13 +23,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from dora.background.handover import (
+    SavedDaemon,
+    SavedRun,
+    become,
+    check,
+    keep_from_nodes,
+    read_saved,
+    saved_daemon,
+)
 from dora.background.journal import Journal, Told
 from dora.background.places import LOG, READY, STATE, TAKEN, folder_of, settle
 from dora.background.runs import Runs
 from dora.background.store import Store, StoreError, archive
 from dora.daemon.door import Door
-from dora.daemon.launch import launch
+from dora.daemon.launch import Launched, Starter, launch
 from dora.daemon.report import failure_text, summary_text
+from dora.daemon.saved import SavedDataflow, SavedListener
 from dora.daemon.server import Server, Settings
 from dora.descriptor.packing import unpack_plan
 from dora.errors import DoraError, ProtocolError
@@ -65,15 +75,24 @@ class Daemon:
         journal: Is told what nobody else is.
     """
 
-    def __init__(self, listener: endpoint.Listener, store: Store, journal: Journal) -> None:
+    def __init__(
+        self,
+        listener: endpoint.Listener,
+        store: Store,
+        journal: Journal,
+        saved: SavedDaemon | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._store = store
         self._journal = journal
         self._runs = Runs(store.runs())
-        for run in self._runs.running():
-            store.end(self._runs.end(run.id, time.time_ns(), _DIED))
         self._flows: dict[str, _Flow] = {}
-        self._started_ns = time.time_ns()
+        self._started_ns = time.time_ns() if saved is None else saved.started_ns
+        for run in saved.runs if saved is not None else ():
+            self._resume(run)
+        for over in self._runs.running():
+            if over.id not in self._flows:
+                store.end(self._runs.end(over.id, time.time_ns(), _DIED))
         self._project = endpoint.checkout()
         self._over: asyncio.Future[None] = self._loop.create_future()
         self._ending = ""
@@ -221,16 +240,40 @@ class Daemon:
         self._store.begin(run, question.plan, hot_reload=question.hot_reload)
         if question.after is not None:
             self._store.take_over_params(question.after, run.id)
+        self._serve(launched, run, packed)
+        self._journal.say("info", f"[{name}] started {run.id}, `{run.file}`")
+        return run
+
+    def _serve(
+        self,
+        launched: Launched,
+        run: wire.Run,
+        packed: wire.PackedPlan,
+        saved: SavedDataflow | None = None,
+    ) -> None:
         server = Server(
             launched,
-            Told(self._journal, name),
-            settings=Settings(name, True, question.hot_reload, self._store.params(run.id)),
+            Told(self._journal, run.name),
+            settings=Settings(run.name, True, packed.hot_reload, self._store.params(run.id)),
             save_param=partial(self._save_param, run.id),
+            saved=saved,
         )
         flow = self._flows[run.id] = _Flow(run, server, packed)
         flow.task = self._loop.create_task(self._host(flow))
-        self._journal.say("info", f"[{name}] started {run.id}, `{run.file}`")
-        return run
+
+    def _resume(self, saved: SavedRun) -> None:
+        """Serve a dataflow that an earlier program of this process served."""
+        flow = saved.dataflow
+        listener = flow.listener
+        launched = Launched(
+            flow.dataflow_id,
+            flow.plan,
+            endpoint.Listener.resumed(listener.address, listener.fds, listener.inode),
+            Starter(flow.dataflow_id, listener.address, flow.base_env),
+            flow.started_s,
+        )
+        self._serve(launched, saved.run, saved.packed, flow)
+        self._journal.say("info", f"[{saved.run.name}] taken over, {saved.run.id}")
 
     def _save_param(self, dataflow: str, node: str, key: str, value: bytes | None) -> None:
         if value is None:
@@ -278,11 +321,41 @@ class Daemon:
         self.end("dora down")
 
     def _hand_over(self, link: Link, question: wire.HandOver) -> None:
-        raise DoraError("this background daemon hands nothing over yet")
+        for flow in self._flows.values():
+            if (told := flow.server.unready()) is not None:
+                raise DoraError(f"dataflow `{flow.run.name}`: {told}; try again in a moment")
+        if self._ending:
+            raise DoraError("the background daemon is ending")
+        check(question.argv, question.env, self._saved())
+        for flow in self._flows.values():
+            flow.server.send_visitors_away()
+        self._journal.say("info", f"becoming `{' '.join(question.argv)}`")
+        try:
+            become(question.argv, question.env, self._saved(), self._store.close)
+        except OSError as exc:
+            self._store = Store(self._store.path, lambda text: self._journal.say("warn", text))
+            raise DoraError(f"`{question.argv[0]}`: {exc.strerror}; the old one goes on") from exc
+        finally:
+            link.close()  # reached only where it was not replaced
+
+    def _saved(self) -> SavedDaemon:
+        """All that the next program must know."""
+        listener = self._listener
+        fds = [one.fileno() for one in listener.sockets]
+        runs = [SavedRun(f.run, f.packed, f.server.saved()) for f in self._flows.values()]
+        at = SavedListener(listener.address, fds, listener.inode)
+        return saved_daemon(self._started_ns, at, runs)
 
 
 def main(args: list[str]) -> int:
-    """The process: takes a descriptor that is told how it came up, and `--recreate-store`."""
+    """The process.
+
+    Args:
+        args: `--check FD`: say whether what was saved there can be taken over; `--resume FD`: take
+            it over; else a descriptor that is told how this came up, and maybe `--recreate-store`.
+    """
+    if args[0] in ("--check", "--resume"):
+        return _take_over(int(args[1]), only_check=args[0] == "--check")
     ready = int(args[0])
     settle()
     address = endpoint.daemon_address(endpoint.checkout())
@@ -313,7 +386,32 @@ def main(args: list[str]) -> int:
     return 0
 
 
+def _take_over(fd: int, *, only_check: bool) -> int:
+    """Go on where another program of this process was."""
+    try:
+        saved = read_saved(fd)
+    except DoraError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    if only_check:
+        return 0
+    keep_from_nodes(saved)
+    at = saved.listener
+    folder = folder_of(at.address)
+    journal = Journal(folder / LOG)
+    journal.say("info", f"dora {VERSION} takes over from dora {saved.version}")
+    listener = endpoint.Listener.resumed(at.address, at.fds, at.inode)
+    store = Store(folder / STATE, lambda text: journal.say("warn", text))
+    asyncio.run(_serve(listener, store, journal, lambda: None, saved))
+    store.close()
+    return 0
+
+
 async def _serve(
-    listener: endpoint.Listener, store: Store, journal: Journal, when_ready: Callable[[], None]
+    listener: endpoint.Listener,
+    store: Store,
+    journal: Journal,
+    when_ready: Callable[[], None],
+    saved: SavedDaemon | None = None,
 ) -> None:
-    await Daemon(listener, store, journal).serve(when_ready)
+    await Daemon(listener, store, journal, saved).serve(when_ready)

@@ -60,6 +60,33 @@ def bring_up(*, recreate_store: bool, warn: Callable[[str], None]) -> tuple[Daem
     return up, said == READY
 
 
+def replace_daemon() -> Daemon | None:
+    """Have the running daemon become that of this version, without stopping a node.
+
+    Returns:
+        The new one, in the process of the old; None if none was running.
+
+    Raises:
+        DoraError: it cannot, and goes on as it was.
+    """
+    address = endpoint.daemon_address(endpoint.checkout())
+    try:
+        client = DaemonClient(address)
+    except OSError:
+        return None
+    with client:
+        before = client.daemon
+        client.hand_over(_command(), dict(os.environ))
+    after = _answering(address)
+    if after is None or after.pid != before.pid:
+        raise DoraError(f"the background daemon (pid {before.pid}) ended while it was replaced")
+    return after
+
+
+def _command() -> list[str]:
+    return [sys.executable, "-P", "-m", "dora.background"]
+
+
 def _answering(address: str) -> Daemon | None:
     """The daemon that listens there, if one does."""
     try:
@@ -76,7 +103,7 @@ def _start(folder: Path, recreate_store: bool, warn: Callable[[str], None]) -> b
     log = _open_log(folder, warn)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dora.background", str(write), *flags],
+            [*_command(), str(write), *flags],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

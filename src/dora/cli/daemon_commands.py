@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 def up(recreate_store: bool, replace: bool, auth: bool, interface: str | None) -> int:
     """Start the background daemon of this checkout, which runs dataflows for `dora start`."""
     del auth, interface
-    from dora.background.spawn import bring_up
+    from dora.background.spawn import bring_up, replace_daemon
 
-    if replace:
-        click.echo(f"daemon replaced ({_who(replace_daemon())})")
+    if replace and (replaced := replace_daemon()) is not None:
+        click.echo(f"daemon replaced ({_who(replaced)}): dora {replaced.version}")
         return 0
     daemon, started = bring_up(recreate_store=recreate_store, warn=_warn)
     if started:
@@ -56,17 +56,6 @@ def down(force: bool) -> int:
         daemon.shutdown(force)
         click.echo(f"daemon ended (pid {daemon.daemon.pid})")
     return 0
-
-
-def replace_daemon() -> Daemon:
-    """Have the running daemon become the one of this version, with its dataflows.
-
-    Raises:
-        DoraError: it cannot.
-    """
-    from dora.errors import DoraError
-
-    raise DoraError("`dora up --replace` is not in this release")
 
 
 def _who(daemon: Daemon) -> str:

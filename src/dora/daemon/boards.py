@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from dora.daemon.saved import SavedBoard
 from dora.transport.arena import create_memory
 from dora.wire.board import (
     LATENCY_BUCKETS,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from dora.daemon.edges import Edge
+    from dora.daemon.saved import SavedWiring
     from dora.wire.messages import InputWire, OutputWire
 
 
@@ -50,22 +52,40 @@ class EdgeCounts(msgspec.Struct):
 
 
 class Board:
-    """The counters of one process of a node, mapped."""
+    """The counters of one process of a node, mapped. Takes over `saved.fd`."""
 
-    def __init__(self, name: str, outputs: Sequence[OutputWire], inputs: Sequence[InputWire]):
-        self.outputs = [output.id for output in outputs]
-        self.routes = {
-            number: index
-            for index, number in enumerate(r.edge for output in outputs for r in output.routes)
-        }
-        self.inputs = {wire.edge: index for index, wire in enumerate(inputs)}
+    def __init__(self, saved: SavedBoard) -> None:
+        self.outputs = saved.outputs
+        self.routes = saved.routes
+        self.inputs = saved.inputs
         """Edge numbers, to their places."""
-        self._layout = BoardLayout.with_spare(len(outputs), len(self.routes), len(inputs))
-        self.fd = create_memory(f"dora {name} board", self._layout.size_bytes)
+        self._layout = BoardLayout(*saved.layout)
+        self.fd = saved.fd
         self._map = mmap.mmap(self.fd, self._layout.size_bytes)
-        self._map[: len(fresh_header(self._layout))] = fresh_header(self._layout)
         self._words = memoryview(self._map).cast("Q")
         self.reader = BoardReader(self._words, self._layout)
+
+    @classmethod
+    def fresh(cls, name: str, outputs: Sequence[OutputWire], inputs: Sequence[InputWire]) -> Board:
+        """A new one, for a process that starts with these."""
+        edges = [route.edge for output in outputs for route in output.routes]
+        layout = BoardLayout.with_spare(len(outputs), len(edges), len(inputs))
+        board = cls(
+            SavedBoard(
+                fd=create_memory(f"dora {name} board", layout.size_bytes),
+                outputs=[output.id for output in outputs],
+                layout=(layout.outputs, layout.routes, layout.inputs),
+                routes={number: index for index, number in enumerate(edges)},
+                inputs={wire.edge: index for index, wire in enumerate(inputs)},
+            )
+        )
+        board._map[: len(fresh_header(layout))] = fresh_header(layout)
+        return board
+
+    def saved(self) -> SavedBoard:
+        """This as a value; the descriptor stays this one's."""
+        layout = self._layout.outputs, self._layout.routes, self._layout.inputs
+        return SavedBoard(self.fd, self.outputs, layout, self.routes, self.inputs)
 
     def raise_control(self) -> None:
         """Tell the node to look at its control socket."""
@@ -122,11 +142,42 @@ class Board:
 class Boards:
     """All boards. `close()` gives them up; twice is fine."""
 
-    def __init__(self) -> None:
+    def __init__(self, saved: SavedWiring | None = None) -> None:
         self._now: dict[str, Board] = {}
         self._past: dict[int, EdgeCounts] = {}
         self._past_outputs: Counter[tuple[str, str]] = Counter()
         self._past_bytes: Counter[tuple[str, str]] = Counter()
+        if saved is None:
+            return
+        self._now |= {node: Board(board) for node, board in saved.boards.items()}
+        for edge, (counts, latency) in saved.past.items():
+            past = self._past[edge] = EdgeCounts(latency=latency)
+            past.sent, past.dropped, past.flushed, *others = counts
+            past.received, past.bytes, past.last_ns, past.late = others
+        for node, output, messages, size in saved.past_outputs:
+            self._past_outputs[node, output] = messages
+            self._past_bytes[node, output] = size
+
+    def boards(self) -> dict[str, SavedBoard]:
+        """The present boards as values."""
+        return {node: board.saved() for node, board in self._now.items()}
+
+    def past(
+        self,
+    ) -> tuple[dict[int, tuple[list[int], list[int]]], list[tuple[str, str, int, int]]]:
+        """What was counted on earlier boards, by edge and by output."""
+        edges = {
+            edge: (
+                [c.sent, c.dropped, c.flushed, c.received, c.bytes, c.last_ns, c.late],
+                c.latency,
+            )
+            for edge, c in self._past.items()
+        }
+        outputs = [
+            (*place, messages, self._past_bytes[place])
+            for place, messages in self._past_outputs.items()
+        ]
+        return edges, outputs
 
     def renew(self, node: str, outputs: Sequence[OutputWire], inputs: Sequence[InputWire]) -> Board:
         """The board of a node's new process."""
@@ -141,7 +192,7 @@ class Boards:
                 self._past_outputs[node, output] += messages
                 self._past_bytes[node, output] += size
             before.close()
-        board = self._now[node] = Board(node, outputs, inputs)
+        board = self._now[node] = Board.fresh(node, outputs, inputs)
         return board
 
     def of(self, node: str) -> Board | None:

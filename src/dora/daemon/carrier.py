@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from dora.daemon.edge_closer import EdgeCloser
+from dora.daemon.edges import DAEMON
 from dora.daemon.events import (
     Admit,
     Answered,
@@ -29,13 +30,17 @@ from dora.daemon.events import (
     StartTimer,
     Tell,
     TimerFired,
+    TimerName,
 )
 from dora.daemon.launch import SpawnError
+from dora.daemon.link import Link
 from dora.daemon.logfeed import LogFeed
+from dora.daemon.saved import SavedLink, SavedTimer
 from dora.daemon.wiring import Wiring, input_wire
 from dora.wire.messages import AddInput, AddRoute, NodeRestarted, Refused, Start
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Sequence
 
     import msgspec
@@ -44,9 +49,10 @@ if TYPE_CHECKING:
     from dora.daemon.crew import Crew
     from dora.daemon.desks import Tickets
     from dora.daemon.launch import Launched
-    from dora.daemon.link import Link
+    from dora.daemon.link import LinkOwner
     from dora.daemon.observer import Observer
     from dora.daemon.params import ParamDesk
+    from dora.daemon.saved import SavedDataflow
     from dora.daemon.stacks import Stacks
     from dora.daemon.supervisor import Supervisor
     from dora.daemon.taps import TapDesk
@@ -72,6 +78,7 @@ class Carrier:
         observer: Observer,
         post: Callable[[Event], None],
         finish: Callable[[], None],
+        saved: SavedDataflow | None = None,
     ) -> None:
         self._loop = loop
         self._launched = launched
@@ -79,15 +86,19 @@ class Carrier:
         self._observer = observer
         self._post = post
         self._finish = finish
-        self.epoch_ns = 0
+        self.epoch_ns = 0 if saved is None else saved.epoch_ns
         """When the barrier opened, CLOCK_MONOTONIC; 0 before."""
         edges = supervisor.flow.book.edges.values()
-        self.wiring = Wiring(launched.plan, edges, launched.dataflow_id)
+        wiring = None if saved is None else saved.wiring
+        self.wiring = Wiring(launched.plan, edges, launched.dataflow_id, wiring)
         self._closer = EdgeCloser(loop, self.wiring, lambda: self.feed)
         self.feed: LogFeed | None = None
+        self._timers: dict[asyncio.TimerHandle, TimerFired] = {}
+        before = {} if saved is None else saved.feed
         for edge in edges:
-            if edge.feed != "node":
-                self._feed().add(edge, self.wiring.pipes(edge.number))
+            if edge.feed != "node" and self.wiring.has(edge.number):
+                counted = before.get(edge.number, (0, 0))
+                self._feed().add(edge, self.wiring.pipes(edge.number), counted)
         self.links: dict[tuple[str, int], Link] = {}
         """Of nodes that have registered, by node and incarnation."""
         self._carry: dict[type, Callable[[Any], None]] = {
@@ -138,6 +149,29 @@ class Carrier:
             for warning in warnings:
                 self._observer.notice("warn", warning)
             warnings.clear()
+
+    def resume(self, saved: SavedDataflow, owner: LinkOwner) -> None:
+        """Go on where another program of this process was left."""
+        for one in saved.links:
+            self.links[one.node, one.incarnation] = Link.resumed(self._loop, owner, one)
+            self._stacks.resume(one.node, one.pid, one.stack)
+        for timer in saved.timers:
+            event = TimerFired(TimerName[timer.timer], timer.node, timer.incarnation)
+            self._await(event, max(0.0, timer.at_s - self._loop.time()))
+        if self.feed is not None:  # it sends from new memory
+            for node in {edge.receiver for edge in saved.wiring.edges if edge.feed != "node"}:
+                self.send(node, *self.wiring.new_arena(DAEMON))
+
+    def timers(self) -> list[SavedTimer]:
+        """The timers that are running, as values."""
+        return [
+            SavedTimer(event.timer.name, event.node, event.incarnation, handle.when())
+            for handle, event in self._timers.items()
+        ]
+
+    def saved_links(self) -> list[SavedLink]:
+        """The connections of nodes as values; their descriptors stay theirs."""
+        return [link.saved(self._stacks.descriptor(node)) for (node, _), link in self.links.items()]
 
     def close(self) -> None:
         """Give all up."""
@@ -234,8 +268,15 @@ class Carrier:
         self._crew.signal(sign.node, incarnation, sign.signal)
 
     def _start_timer(self, timer: StartTimer) -> None:
-        event = TimerFired(timer.timer, timer.node, timer.incarnation)
-        self._loop.call_later(timer.after_s, self._post, event)
+        self._await(TimerFired(timer.timer, timer.node, timer.incarnation), timer.after_s)
+
+    def _await(self, event: TimerFired, after_s: float) -> None:
+        def fire() -> None:
+            del self._timers[handle]
+            self._post(event)
+
+        handle = self._loop.call_later(after_s, fire)
+        self._timers[handle] = event
 
     def _answered(self, answered: Answered) -> None:
         self._tickets.answer(answered.ticket, answered.text, answered.error)

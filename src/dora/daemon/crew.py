@@ -11,6 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 from dora.daemon.output import NodeOutput
+from dora.daemon.process import NodeProcess
+from dora.daemon.saved import SavedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from dora.daemon.logfeed import LogFeed
     from dora.daemon.observer import Observer
     from dora.daemon.output import LogFolder
-    from dora.daemon.process import NodeProcess
     from dora.descriptor.plan import NodePlan
 
 
@@ -52,6 +53,7 @@ class Crew:
         self._on_exit = on_exit
         self._processes: dict[tuple[str, int], NodeProcess] = {}
         self._outputs: dict[tuple[str, int], NodeOutput] = {}
+        self._plans: dict[tuple[str, int], NodePlan] = {}
         self.spawned = 0
         """How many nodes were ever taken on."""
 
@@ -59,11 +61,36 @@ class Crew:
         """Take a process over that was just started."""
         key = node.id, incarnation
         self._processes[key] = process
+        self._plans[key] = node
         self._outputs[key] = NodeOutput(
             self._loop, node, process, self._folder, self._observer, self._feed
         )
         self.spawned += incarnation == 0
         self._loop.add_reader(process.pidfd, self._exited, key)
+
+    def resume(self, saved: SavedProcess) -> None:
+        """Take over a process that runs already."""
+        process = NodeProcess.resumed(saved)
+        self.take_on(saved.node, saved.incarnation, process)
+        self._outputs[saved.node.id, saved.incarnation].resume(saved)
+
+    def saved(self) -> list[SavedProcess]:
+        """All of this as values; the descriptors stay this one's."""
+        return [
+            SavedProcess(
+                node=self._plans[key],
+                incarnation=key[1],
+                pid=process.pid,
+                pidfd=process.pidfd,
+                stdout=process.stdout,
+                stderr=process.stderr,
+                lifeline=process.lifeline,
+                started_s=process.started_s,
+                rests=self._outputs[key].rests(),
+                tail=list(self._outputs[key].stderr.lines()),
+            )
+            for key, process in self._processes.items()
+        ]
 
     def has(self, node: str, incarnation: int) -> bool:
         """Whether such a process runs."""
@@ -111,4 +138,4 @@ class Crew:
         try:
             self._on_exit(*key, process, after_s)
         finally:
-            del self._outputs[key]
+            del self._outputs[key], self._plans[key]

@@ -41,6 +41,11 @@ class Tickets:
         self._links: dict[int, Link] = {}
         self._last = 0
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._links)
+
     def issue(self, link: Link) -> int:
         """A number by which the supervisor's answer finds the link."""
         self._last += 1

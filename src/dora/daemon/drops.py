@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from dora.daemon.edge_book import EdgeBook
     from dora.daemon.edges import Edge
@@ -26,6 +26,15 @@ class DropWatch:
         self._wiring = wiring
         self._feed = feed
         self._told: set[int] = set()
+
+    @property
+    def told(self) -> list[int]:
+        """Edges whose first drop was told."""
+        return sorted(self._told)
+
+    def resume(self, told: Iterable[int]) -> None:
+        """Tell nothing of these any more."""
+        self._told.update(told)
 
     def news(self) -> list[str]:
         """A text for each edge that lost its first message since the last call."""

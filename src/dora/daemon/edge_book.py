@@ -51,6 +51,16 @@ class EdgeBook:
             self._read[edge.receiver].remove(edge)
         return edge
 
+    def over(self) -> tuple[list[int], list[int]]:
+        """Numbers of edges that are closed, and of those that are lost."""
+        return sorted(self._closed), sorted(self._lost)
+
+    def resume(self, closed: Iterable[int], lost: Iterable[int], next_number: int) -> None:
+        """Go on where another book was left."""
+        self._closed.update(closed)
+        self._lost.update(lost)
+        self.next_number = next_number
+
     def touching(self, node: str) -> list[Edge]:
         """Edges that a node sends on or receives from."""
         own = [*self.sent_by(node), *(e for e in self.read_by(node) if e.sender != node)]

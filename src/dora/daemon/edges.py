@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from dora.ids import LogsRef, NodeId, PortId  # noqa: TC001  # msgspec reads these
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dora.descriptor.plan import NodePlan, Plan
-    from dora.ids import LogsRef, NodeId, PortId
 
 DAEMON = "dora"
 """The sender of log lines; no node may have this id."""

@@ -27,6 +27,7 @@ from dora.wire.messages import Refused, Stop
 if TYPE_CHECKING:
     from dora.daemon.flow import Flow
     from dora.daemon.roster import NodeRecord
+    from dora.daemon.saved import SavedFlow
 
 _REMINDER_S = 2.0
 
@@ -34,12 +35,13 @@ _REMINDER_S = 2.0
 class Ending:
     """Ends one dataflow."""
 
-    def __init__(self, flow: Flow) -> None:
+    def __init__(self, flow: Flow, saved: SavedFlow | None = None) -> None:
         self._flow = flow
         self._roster = flow.roster
-        self._stops = 0
-        self._stop_s = flow.graces.stop_s
-        self._term_s = flow.graces.term_s
+        self.stops = 0 if saved is None else saved.stops
+        """How often it was asked to end."""
+        self.stop_s = flow.graces.stop_s if saved is None else saved.stop_s
+        self.term_s = flow.graces.term_s if saved is None else saved.term_s
 
     def stop(self, event: StopAsked) -> list[Instruction]:
         """The dataflow is to end; asked again, it hurries."""
@@ -48,12 +50,12 @@ class Ending:
             flow.never_joined = self._roster.awaited()
         if event.node is not None and flow.phase is not Phase.RUNNING:
             return []
-        self._stops += 1
+        self.stops += 1
         if event.force:
             told: list[Instruction] = [Notice("info", f"killing all nodes ({event.why})")]
             stopping = [] if flow.ending else self._begin()
             return told + stopping + self._signal_all(signal.SIGKILL)
-        if flow.phase is Phase.ABORTING or self._stops > 2:
+        if flow.phase is Phase.ABORTING or self.stops > 2:
             return self._signal_all(signal.SIGKILL)
         if flow.phase is Phase.STOPPING:
             return [
@@ -62,12 +64,12 @@ class Ending:
                 StartTimer(TimerName.KILL, flow.graces.hurry_s),
             ]
         if event.grace_s is not None:
-            self._stop_s, self._term_s = event.grace_s, event.grace_s / 2
+            self.stop_s, self.term_s = event.grace_s, event.grace_s / 2
         return [
             Notice("info", f"stopping ({event.why})"),
             *self._begin(),
             StartTimer(TimerName.STOP_REMINDER, _REMINDER_S),
-            StartTimer(TimerName.TERM, self._stop_s),
+            StartTimer(TimerName.TERM, self.stop_s),
         ]
 
     def abort(self, cause: NodeRecord, told: str) -> list[Instruction]:
@@ -90,7 +92,7 @@ class Ending:
 
     def timer(self, timer: TimerName) -> list[Instruction]:
         """A rung of the ladder."""
-        waiting = self._flow.phase is Phase.STOPPING and self._stops == 1
+        waiting = self._flow.phase is Phase.STOPPING and self.stops == 1
         alive = listed(node.id for node in self._roster.alive())
         if timer is TimerName.KILL:
             return self._signal_all(signal.SIGKILL)
@@ -99,9 +101,9 @@ class Ending:
         if timer is TimerName.STOP_REMINDER:
             return [Notice("info", f"waiting for {alive} to end; another Ctrl-C ends them at once")]
         return [
-            Notice("warn", f"{alive} did not end within {self._stop_s:g} s: SIGTERM"),
+            Notice("warn", f"{alive} did not end within {self.stop_s:g} s: SIGTERM"),
             *self._signal_all(signal.SIGTERM),
-            StartTimer(TimerName.KILL, self._term_s),
+            StartTimer(TimerName.KILL, self.term_s),
         ]
 
     def finish_if_over(self) -> list[Instruction]:

@@ -13,10 +13,11 @@ import msgspec
 
 from dora.daemon.edge_book import EdgeBook
 from dora.daemon.edges import edges_of
-from dora.daemon.roster import Roster
+from dora.daemon.roster import NodeRecord, Roster
 
 if TYPE_CHECKING:
     from dora.daemon.report import NodeFailure
+    from dora.daemon.saved import SavedFlow
     from dora.descriptor.plan import Plan
 
 
@@ -46,14 +47,22 @@ class Phase(Enum):
 class Flow:
     """The state of one dataflow."""
 
-    def __init__(self, plan: Plan, graces: Graces) -> None:
+    def __init__(self, plan: Plan, graces: Graces, saved: SavedFlow | None = None) -> None:
         self.phase = Phase.STARTING
         self.graces = graces
-        self.roster = Roster(plan)
-        self.book = EdgeBook(edges_of(plan), self.roster)
         self.failures: list[NodeFailure] = []
         self.never_joined: list[str] = []
         """Whom the start barrier still waited for when the time of the dataflow was over."""
+        if saved is None:
+            self.roster = Roster(NodeRecord(node) for node in plan.nodes)
+            self.book = EdgeBook(edges_of(plan), self.roster)
+            return
+        self.phase = Phase[saved.phase]
+        self.failures += saved.failures
+        self.never_joined += saved.never_joined
+        self.roster = Roster(NodeRecord.resumed(node) for node in saved.nodes)
+        self.book = EdgeBook(tuple(saved.edges), self.roster)
+        self.book.resume(saved.closed, saved.lost, saved.next_edge)
 
     @property
     def ending(self) -> bool:

@@ -36,12 +36,16 @@ class Starter:
     Args:
         dataflow_id: Which.
         address: Where its daemon listens.
+        base: The environment of all nodes; None: this process's.
     """
 
-    def __init__(self, dataflow_id: str, address: str) -> None:
+    def __init__(
+        self, dataflow_id: str, address: str, base: Mapping[str, str] | None = None
+    ) -> None:
         self._dataflow_id = dataflow_id
         self._address = address
-        self._base = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self.base = dict(os.environ if base is None else base) | {"PYTHONUNBUFFERED": "1"}
+        """The environment of all nodes."""
         self.warnings: list[str] = []
         """What a process was to be given and could not; whoever tells of it clears this."""
 
@@ -57,7 +61,7 @@ class Starter:
             SpawnError: it could not be started.
         """
         assert node.command is not None
-        env = {**self._base, **self.environment(node, incarnation)}
+        env = {**self.base, **self.environment(node, incarnation)}
         try:
             process = NodeProcess(node.command.argv, node.command.cwd, env)
         except OSError as exc:

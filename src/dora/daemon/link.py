@@ -14,6 +14,7 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from dora.daemon.saved import SavedLink
 from dora.errors import ProtocolError
 from dora.transport import endpoint
 from dora.wire.extensions import MOST_BYTES
@@ -71,6 +72,31 @@ class Link:
     def peer_pid(self) -> int:
         """The process at the other end, as this one numbers processes; 0 if it cannot see it."""
         return 0 if self.closed else endpoint.peer_pid(self._socket)
+
+    def saved(self, stack: int) -> SavedLink:
+        """This as a value, of a node; the descriptors stay this one's."""
+        return SavedLink(
+            node=self.node or "",
+            incarnation=self.incarnation,
+            pid=self.pid,
+            fd=self._socket.fileno(),
+            goodbye=self.goodbye,
+            buffer=self._deframer.rest,
+            outgoing=[(bytes(data), fds) for data, fds in self._outgoing],
+            stack=stack,
+        )
+
+    @classmethod
+    def resumed(cls, loop: Loop, owner: LinkOwner, saved: SavedLink) -> Link:
+        """The link of a node that another program had. Takes its descriptors over."""
+        link = cls(loop, socket.socket(fileno=saved.fd), owner)
+        link.node, link.incarnation, link.pid = saved.node, saved.incarnation, saved.pid
+        link.goodbye = saved.goodbye
+        link._deframer.feed(saved.buffer)
+        link._outgoing.extend((memoryview(data), fds) for data, fds in saved.outgoing)
+        if link._outgoing:
+            loop.add_writer(link._socket, link._flush)
+        return link
 
     def send(self, message: msgspec.Struct, fds: Sequence[int] = ()) -> None:
         """Send a message behind its descriptors, which stay the caller's."""

@@ -50,9 +50,16 @@ class LogFeed:
         for edge, pipes in edges:
             self.add(edge, pipes)
 
-    def add(self, edge: Edge, pipes: EdgePipes) -> None:
-        """Send lines on one more edge. Its pipes stay the caller's."""
+    def add(self, edge: Edge, pipes: EdgePipes, counted: tuple[int, int] = (0, 0)) -> None:
+        """Send lines on one more edge. Its pipes stay the caller's.
+
+        Args:
+            edge: Which.
+            pipes: Its pipes.
+            counted: What another feed sent on and dropped from it, before.
+        """
         counters = memoryview(bytearray(40)).cast("Q")
+        counters[0], counters[1] = counted
         route = SendingEdge(
             edge.number,
             os.dup(pipes.ticket_write),

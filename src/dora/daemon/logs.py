@@ -82,6 +82,15 @@ class LineSplitter:
             for start in range(0, len(line) or 1, self._most)
         ]
 
+    @property
+    def rest(self) -> bytes:
+        """What has come of a line that is not complete yet."""
+        return self._rest
+
+    def resume(self, rest: bytes) -> None:
+        """Go on where another splitter was left."""
+        self._rest = rest
+
     def finish(self) -> list[bytes]:
         """What is left without a line end, as a line."""
         rest, self._rest = self._rest, b""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dora.daemon.logfeed import LogFeed
     from dora.daemon.observer import Observer
     from dora.daemon.process import NodeProcess
+    from dora.daemon.saved import SavedProcess
     from dora.descriptor.plan import NodePlan
 
 _READ_BYTES = 1 << 16
@@ -101,8 +102,20 @@ class NodeOutput:
         self._observer = observer
         self._feed = feed
         self._splitters = {"stdout": LineSplitter(), "stderr": LineSplitter()}
-        loop.add_reader(process.stdout, self._read, "stdout")
-        loop.add_reader(process.stderr, self._read, "stderr")
+        for stream, fd in (("stdout", process.stdout), ("stderr", process.stderr)):
+            if fd >= 0:  # else it ended before the daemon was replaced
+                loop.add_reader(fd, self._read, stream)
+
+    def rests(self) -> tuple[bytes, bytes]:
+        """Lines of stdout and stderr that are not complete yet."""
+        return self._splitters["stdout"].rest, self._splitters["stderr"].rest
+
+    def resume(self, saved: SavedProcess) -> None:
+        """Go on where another reader was left."""
+        for stream, rest in zip(("stdout", "stderr"), saved.rests, strict=True):
+            self._splitters[stream].resume(rest)
+        for line in saved.tail:
+            self.stderr.add(line)
 
     def say(self, text: str) -> None:
         """Put the daemon's own lines about this node among its lines, as errors."""

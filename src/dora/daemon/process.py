@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from dora.daemon.saved import SavedProcess
+
 
 class NodeProcess:
     """A running process; owns its pidfd, the read ends of its pipes and its lifeline.
@@ -40,6 +42,8 @@ class NodeProcess:
     """
 
     def __init__(self, argv: tuple[str, ...], cwd: Path, env: Mapping[str, str]) -> None:
+        started: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         ours: list[int] = []
         theirs: list[int] = []
         try:
@@ -51,7 +55,7 @@ class NodeProcess:
             ours.append(self._lifeline)
             theirs.append(inherited)
             self.started_s = time.monotonic()
-            self._process = subprocess.Popen(
+            started = subprocess.Popen(
                 argv,
                 cwd=cwd,
                 env=env,
@@ -61,13 +65,13 @@ class NodeProcess:
                 pass_fds=(inherited,),
                 process_group=0,
             )
-            self.pid = self._process.pid
+            self._process = started
+            self.pid = started.pid
             self.pidfd = os.pidfd_open(self.pid)
             _arm(inherited, self.pid)
         except BaseException:
             for fd in ours:
                 os.close(fd)
-            started = getattr(self, "_process", None)
             if started is not None:  # it runs, but could not be taken charge of
                 os.killpg(started.pid, signal.SIGKILL)
                 started.wait()
@@ -81,6 +85,24 @@ class NodeProcess:
         self._reaped = False
         self.returncode = 0
         """Once it was reaped: its exit status, or the signal's number, negative."""
+
+    @classmethod
+    def resumed(cls, saved: SavedProcess) -> NodeProcess:
+        """A child that an earlier program of this process started; takes its descriptors over."""
+        process = cls.__new__(cls)
+        process._process = None
+        process.pid, process.pidfd = saved.pid, saved.pidfd
+        process.stdout, process.stderr = saved.stdout, saved.stderr
+        process._lifeline = saved.lifeline
+        process.started_s = saved.started_s
+        process._reaped = False
+        process.returncode = 0
+        return process
+
+    @property
+    def lifeline(self) -> int:
+        """The end of the pipe whose closing ends the node."""
+        return self._lifeline
 
     def pin(self, cores: Iterable[int]) -> None:
         """Let it run on these cores only.
@@ -118,7 +140,9 @@ class NodeProcess:
         assert ended is not None
         self._reaped = True
         code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
-        self._process.returncode = self.returncode = code  # so that Popen does not miss its process
+        self.returncode = code
+        if self._process is not None:
+            self._process.returncode = code  # so that Popen does not miss its process
         os.close(self.pidfd)
         self.pidfd = -1
         os.close(self._lifeline)

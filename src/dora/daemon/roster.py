@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from dora.daemon.lifecycle import NodeLife, NodeState
 from dora.daemon.report import listed
+from dora.daemon.saved import SavedNode
 from dora.ids import suggest
 from dora.wire.restarts import Restarts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from dora.descriptor.plan import NodePlan, Plan
+    from dora.descriptor.plan import NodePlan
 
 
 class Goal(Enum):
@@ -71,6 +72,43 @@ class NodeRecord:
         """Whether a timer runs since nothing feeds it any more."""
         self.take_plan(plan)
 
+    def saved(self) -> SavedNode:
+        """This as a value."""
+        return SavedNode(
+            plan=self.plan,
+            state=self.state.name,
+            incarnation=self.incarnation,
+            incarnations=self._incarnations,
+            joins=self.joins,
+            restart_count=self.restart_count,
+            linked=self.linked,
+            pid=self.pid,
+            killed=self.killed,
+            killed_why=self.killed_why,
+            failed=self.failed,
+            goal=self.goal.name,
+            watched_to_finish=self.watched_to_finish,
+            window=self.restarts.window,
+        )
+
+    @classmethod
+    def resumed(cls, saved: SavedNode) -> NodeRecord:
+        """The record that was saved."""
+        record = cls(saved.plan)
+        record.life.state = NodeState[saved.state]
+        record.incarnation = saved.incarnation
+        record._incarnations = saved.incarnations
+        record.joins = saved.joins
+        record.restart_count = saved.restart_count
+        record.linked = saved.linked
+        record.pid = saved.pid
+        record.killed, record.killed_why = saved.killed, saved.killed_why
+        record.failed = saved.failed
+        record.goal = Goal[saved.goal]
+        record.watched_to_finish = saved.watched_to_finish
+        record.restarts.take_over(saved.window)
+        return record
+
     def take_plan(self, plan: NodePlan) -> None:
         """Go by this plan from now on."""
         self.plan = plan
@@ -113,8 +151,8 @@ class NodeRecord:
 class Roster:
     """All nodes of a dataflow, in the plan's order, then as they came."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._nodes = {node.id: NodeRecord(node) for node in plan.nodes}
+    def __init__(self, nodes: Iterable[NodeRecord]) -> None:
+        self._nodes = {node.id: node for node in nodes}
 
     def __getitem__(self, node_id: str) -> NodeRecord:
         return self._nodes[node_id]

@@ -37,6 +37,7 @@ from dora.daemon.own_log import OwnLog
 from dora.daemon.params import ParamDesk
 from dora.daemon.reception import Reception
 from dora.daemon.report import Outcome
+from dora.daemon.saved import SavedDataflow, SavedListener
 from dora.daemon.stacks import Stacks
 from dora.daemon.supervisor import Supervisor
 from dora.daemon.taps import TapDesk
@@ -97,6 +98,7 @@ class Server:
         graces: Graces | None = None,
         settings: Settings | None = None,
         save_param: Callable[[str, str, bytes | None], None] = lambda _node, _key, _value: None,
+        saved: SavedDataflow | None = None,
     ) -> None:
         self._launched = launched
         self._plan = plan = launched.plan
@@ -105,20 +107,22 @@ class Server:
         self._loop = loop = Callbacks(asyncio.get_running_loop(), self._crashed)
         self._events: deque[Event] = deque()
         self._busy = False
-        self._started_ns = time.time_ns()
+        self._saved = saved
+        self._started_ns = time.time_ns() if saved is None else saved.started_ns
         self.log_dir = plan.working_dir / "out" / launched.dataflow_id
         self._visitors = Visitors(self.described)
         self._watchers = Watchers(self._visitors)
         self._own_log = OwnLog(self.log_dir)
         self._observer = Observers(observer, self._watchers, self._own_log)
         self._folder = LogFolder(self.log_dir, self._observer)
-        self._supervisor = Supervisor(plan, graces or settings.graces)
+        flow_before = None if saved is None else saved.flow
+        self._supervisor = Supervisor(plan, graces or settings.graces, flow_before)
         self._flow = flow = self._supervisor.flow
         self._extensions = Extensions()
         self._stacks = Stacks(loop, self._has_started)
         self._tickets = Tickets()
         self._carrier = Carrier(
-            loop, launched, self._supervisor, self._observer, self._post, self._finish
+            loop, launched, self._supervisor, self._observer, self._post, self._finish, saved
         )
         self._drops = DropWatch(flow.book, self._carrier.wiring, lambda: self._carrier.feed)
         self._receive()
@@ -234,10 +238,67 @@ class Server:
                 notice=self._observer.notice,
             )
         self._reception.door = Door(self._loop, launched.listener, self._reception, self._observer)
-        self._carrier.carry_out(self._supervisor.start())
+        if self._saved is not None:
+            self._resume(self._saved)
+        else:
+            self._carrier.carry_out(self._supervisor.start())
         for node, error in launched.errors.items():
             self._post(SpawnFailed(node, 0, error))
         self._watching_drops = self._loop.call_later(1.0, self._watch_drops)
+
+    def _resume(self, saved: SavedDataflow) -> None:
+        """Take over what an earlier program of this process served."""
+        self._saved = None
+        for process in saved.processes:
+            self._crew.resume(process)
+        self._crew.spawned = saved.spawned
+        self._carrier.resume(saved, self._reception)
+        self._extensions.resume(saved.extensions)
+        self._drops.resume(saved.told_drops)
+        self._observer.notice("info", "the daemon was replaced; all nodes go on")
+
+    def unready(self) -> str | None:
+        """Why this cannot be handed over now; None if it can."""
+        if self._flow.phase is Phase.ENDED:
+            return "it is ending"
+        if self._tickets.waiting or any(record.successor for record in self._flow.roster):
+            return "a node of it is being exchanged"
+        return None
+
+    def send_visitors_away(self) -> None:
+        """End the connections of visitors, who may come again to whoever takes over."""
+        for link in self._visitors.links:
+            link.close()
+            self._visitors.left(link)
+
+    def saved(self) -> SavedDataflow:
+        """All of this as a value, for the program that takes over."""
+        carrier, launched = self._carrier, self._launched
+        feed = carrier.feed
+        fed = [edge.number for edge in carrier.wiring.edges if edge.feed != "node"]
+        listener = launched.listener
+        return SavedDataflow(
+            dataflow_id=launched.dataflow_id,
+            plan=self._plan,
+            name=self._settings.name,
+            hot_reload=self._settings.hot_reload,
+            started_s=launched.started_s,
+            started_ns=self._started_ns,
+            epoch_ns=carrier.epoch_ns,
+            base_env=launched.starter.base,
+            listener=SavedListener(
+                listener.address, [one.fileno() for one in listener.sockets], listener.inode
+            ),
+            flow=self._supervisor.saved(),
+            wiring=carrier.wiring.saved(),
+            processes=self._crew.saved(),
+            links=carrier.saved_links(),
+            timers=carrier.timers(),
+            told_drops=self._drops.told,
+            extensions=self._extensions.saved(),
+            spawned=self._crew.spawned,
+            feed={number: feed.counts(number) for number in fed} if feed is not None else {},
+        )
 
     def _end(self) -> None:
         """Leave nothing behind, however it ended."""

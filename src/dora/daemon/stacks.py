@@ -34,7 +34,8 @@ class StackPipe:
 
     def __init__(self, loop: Loop, pid: int, read_fd: int) -> None:
         self._loop = loop
-        self._pid = pid
+        self.pid = pid
+        """0 for a process out of this one's sight, which cannot be asked."""
         self._fd = read_fd
         os.set_blocking(read_fd, False)
         self._text = bytearray()
@@ -56,7 +57,7 @@ class StackPipe:
             while self._read():  # what came too late
                 pass
         if self._ended:
-            answer(DoraError(f"its process {self._pid} is gone"))
+            answer(DoraError(f"its process {self.pid} is gone"))
             return
         self._waiting.append(answer)
         if len(self._waiting) > 1:
@@ -65,10 +66,14 @@ class StackPipe:
         self._deadline = self._loop.call_later(_ANSWER_WITHIN_S, self._give_up)
         if not self._asked:
             try:
-                os.kill(self._pid, STACK_SIGNAL)
+                os.kill(self.pid, STACK_SIGNAL)
                 self._asked = True
             except ProcessLookupError:  # a child of it holds the pipe
-                self._finish(DoraError(f"its process {self._pid} is gone"))
+                self._finish(DoraError(f"its process {self.pid} is gone"))
+
+    def fileno(self) -> int:
+        """The read end, -1 once it is given up."""
+        return self._fd
 
     def close(self) -> None:
         """Give up the pipe; who waits is told."""
@@ -88,7 +93,7 @@ class StackPipe:
         if not data:
             self._ended = True
             self._loop.remove_reader(self._fd)
-            self._finish(DoraError(f"its process {self._pid} has just ended"))
+            self._finish(DoraError(f"its process {self.pid} has just ended"))
             return False
         self._asked = False
         if self._waiting:
@@ -111,7 +116,7 @@ class StackPipe:
             DoraError(
                 f"the process did not answer within {_ANSWER_WITHIN_S:g} s: it is stopped "
                 f"(SIGSTOP), blocks signal {STACK_SIGNAL}, or is stuck in "
-                f"the kernel; `cat /proc/{self._pid}/status` tells its state"
+                f"the kernel; `cat /proc/{self.pid}/status` tells its state"
             )
         )
 
@@ -146,10 +151,20 @@ class Stacks:
         self._pipes[node] = StackPipe(self._loop, pid, read)
         return write
 
+    def descriptor(self, node: str) -> int:
+        """The read end of a node's pipe, which stays this one's; -1 if there is none."""
+        pipe = self._pipes.get(node)
+        return -1 if pipe is None else pipe.fileno()
+
+    def resume(self, node: str, pid: int, read: int) -> None:
+        """Take over the pipe of a node that runs already."""
+        if read >= 0:
+            self._pipes[node] = StackPipe(self._loop, pid, read)
+
     def of(self, node: str) -> StackPipe | None:
         """The pipe of a node that can be asked; None when it cannot, not yet or no more."""
         pipe = self._pipes.get(node)
-        return pipe if pipe is not None and self._has_started(node) else None
+        return pipe if pipe is not None and pipe.pid and self._has_started(node) else None
 
     def forget(self, node: str) -> None:
         """The node's process is gone."""

@@ -43,6 +43,7 @@ from dora.daemon.events import (
 from dora.daemon.flow import Flow, Graces, Phase
 from dora.daemon.lifecycle import NodeState
 from dora.daemon.report import listed
+from dora.daemon.saved import SavedFlow
 from dora.wire.messages import NodeRestarted
 
 if TYPE_CHECKING:
@@ -58,14 +59,35 @@ _SLOWEST_REMINDER_S = 60.0
 class Supervisor:
     """The state of a dataflow whose nodes have just been spawned."""
 
-    def __init__(self, plan: Plan, graces: Graces | None = None) -> None:
-        self.flow = flow = Flow(plan, graces or Graces())
+    def __init__(
+        self, plan: Plan, graces: Graces | None = None, saved: SavedFlow | None = None
+    ) -> None:
+        self.flow = flow = Flow(plan, graces or Graces(), saved)
         self._roster = flow.roster
         self._book = flow.book
-        self._ending = Ending(flow)
+        self._ending = Ending(flow, saved)
         self._departures = Departures(flow, self._ending)
         self._changes = Changes(flow, self._departures)
-        self._reminder_s = _FIRST_REMINDER_S
+        self._reminder_s = _FIRST_REMINDER_S if saved is None else saved.reminder_s
+
+    def saved(self) -> SavedFlow:
+        """All of this as a value."""
+        flow, book = self.flow, self.flow.book
+        closed, lost = book.over()
+        return SavedFlow(
+            phase=flow.phase.name,
+            failures=list(flow.failures),
+            never_joined=list(flow.never_joined),
+            nodes=[record.saved() for record in flow.roster],
+            edges=list(book.edges.values()),
+            closed=closed,
+            lost=lost,
+            next_edge=book.next_number,
+            stops=self._ending.stops,
+            stop_s=self._ending.stop_s,
+            term_s=self._ending.term_s,
+            reminder_s=self._reminder_s,
+        )
 
     @property
     def phase(self) -> Phase:

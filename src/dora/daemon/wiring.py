@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from dora.daemon.boards import Boards
 from dora.daemon.edges import DAEMON
+from dora.daemon.saved import SavedMemory, SavedWiring
 from dora.transport.arena import DEFAULT_ARENA_BYTES, create_memory, reopen_read_only
-from dora.transport.edge import bytes_in, close_pipes, open_pipes, write_close
+from dora.transport.edge import EdgePipes, bytes_in, close_pipes, open_pipes, write_close
 from dora.wire.messages import (
     ArenaWire,
     InputWire,
@@ -35,18 +36,29 @@ if TYPE_CHECKING:
 
     from dora.daemon.edges import Edge
     from dora.descriptor.plan import NodePlan, Plan
-    from dora.transport.edge import EdgePipes
 
 
 class _Memory:
     """A sender's arena as the daemon holds it."""
 
-    def __init__(self, name: str, arena_id: int) -> None:
-        self.wire = ArenaWire(arena_id, DEFAULT_ARENA_BYTES)
-        self.read_write = create_memory(f"dora {name}", DEFAULT_ARENA_BYTES)
-        self.read_only = reopen_read_only(self.read_write)
-        self.sent: dict[int, int] = {}
+    def __init__(self, saved: SavedMemory) -> None:
+        self.name = saved.name
+        self.wire = ArenaWire(saved.arena, DEFAULT_ARENA_BYTES)
+        self.read_write = saved.read_write
+        self.read_only = saved.read_only
+        self.sent = saved.sent
         """Once it is an earlier process's: how much was ever sent on each edge up to then."""
+
+    @classmethod
+    def fresh(cls, name: str, arena_id: int) -> _Memory:
+        """New memory."""
+        read_write = create_memory(f"dora {name}", DEFAULT_ARENA_BYTES)
+        return cls(SavedMemory(name, arena_id, read_write, reopen_read_only(read_write), {}))
+
+    def saved(self) -> SavedMemory:
+        """This as a value; the descriptors stay this one's."""
+        fds = self.read_write, self.read_only
+        return SavedMemory(self.name, self.wire.arena, *fds, self.sent)
 
     def give_writable(self) -> int:
         """Hand the writable descriptor over."""
@@ -63,7 +75,13 @@ class _Memory:
 class Wiring:
     """All descriptors of a dataflow. `close()` gives them up; twice is fine."""
 
-    def __init__(self, plan: Plan, edges: Iterable[Edge], dataflow_id: str) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        edges: Iterable[Edge],
+        dataflow_id: str,
+        saved: SavedWiring | None = None,
+    ) -> None:
         self._plan = plan
         self._dataflow_id = dataflow_id
         self._types = dict(plan.types.nodes)
@@ -71,7 +89,7 @@ class Wiring:
         self._arena_ids = 0
         self.warnings: list[str] = []
         """What could not be had as it was asked for; whoever tells of it clears this."""
-        self.boards = Boards()
+        self.boards = Boards(saved)
         self._memory: dict[str, _Memory] = {}
         self._earlier: dict[str, list[_Memory]] = {}
         """Memory of earlier processes in which messages may still wait, by sender."""
@@ -79,8 +97,39 @@ class Wiring:
         self._closed: set[int] = set()
         """Edges that have their CLOSE ticket."""
         self._retired: set[str] = set()
+        if saved is not None:
+            self._resume(saved)
+            return
         for edge in edges:
             self.open(edge)
+
+    def _resume(self, saved: SavedWiring) -> None:
+        self._arena_ids = saved.arena_ids
+        self._edges |= {edge.number: edge for edge in saved.edges}
+        self._memory |= {memory.name: _Memory(memory) for memory in saved.memory}
+        for memory in saved.earlier:
+            self._earlier.setdefault(memory.name, []).append(_Memory(memory))
+        self._pipes |= {number: EdgePipes(*pipes) for number, pipes in saved.pipes.items()}
+        self._closed.update(saved.closed)
+        self._retired.update(saved.retired)
+        self._types |= saved.types
+
+    def saved(self) -> SavedWiring:
+        """All of this as a value; the descriptors stay this one's."""
+        past, past_outputs = self.boards.past()
+        return SavedWiring(
+            arena_ids=self._arena_ids,
+            memory=[memory.saved() for memory in self._memory.values()],
+            earlier=[memory.saved() for several in self._earlier.values() for memory in several],
+            pipes={number: (*pipes[:4], pipes.queue_size) for number, pipes in self._pipes.items()},
+            edges=list(self._edges.values()),
+            closed=sorted(self._closed),
+            retired=sorted(self._retired),
+            types=self._types,
+            boards=self.boards.boards(),
+            past=past,
+            past_outputs=past_outputs,
+        )
 
     def learn_types(self, plan: Plan) -> None:
         """What is declared of the ports of nodes that came later."""
@@ -103,8 +152,8 @@ class Wiring:
         return self._edges.values()
 
     def log_memory(self) -> tuple[int, int]:
-        """The writable arena for log lines, handed over, and its id."""
-        memory = self._memory_of(DAEMON)
+        """A writable arena for log lines, handed over, and its id."""
+        memory = self._fresh_memory(DAEMON)
         return memory.give_writable(), memory.wire.arena
 
     def pipes(self, edge: int) -> EdgePipes:
@@ -238,8 +287,10 @@ class Wiring:
         if memory.read_write >= 0:
             return memory
         for edge in self._edges.values():
-            if edge.sender == node and edge.number in self._pipes and not edge.tap:
-                memory.sent[edge.number] = self.boards.counts(edge).sent
+            if memory_owner(edge) == node and edge.number in self._pipes and not edge.tap:
+                # Lines are not counted on boards: theirs is kept as long as any wait.
+                feeds = edge.feed == "node"
+                memory.sent[edge.number] = self.boards.counts(edge).sent if feeds else 1 << 62
         self._earlier.setdefault(node, []).append(memory)
         self._drop_earlier(node)
         memory = self._memory[node] = self._new_memory(node)
@@ -287,7 +338,7 @@ class Wiring:
 
     def _new_memory(self, name: str) -> _Memory:
         self._arena_ids += 1
-        return _Memory(name, self._arena_ids)
+        return _Memory.fresh(name, self._arena_ids)
 
     def _routes(self, edges: list[Edge], node: str, output: str) -> list[RouteWire]:
         return [

@@ -7,17 +7,36 @@ Pure. Elsewhere: what is in a plan (`descriptor.plan`), who packs one (`cli`) an
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from dora.descriptor.plan import Plan
 from dora.errors import ProtocolError
 
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+def pack(value: msgspec.Struct) -> bytes:
+    """A plan, or a value that holds plans, as msgpack."""
+    return msgspec.msgpack.encode(value, enc_hook=_plain)
+
+
+def unpack(packed: bytes, kind: type[_T]) -> _T:
+    """The value that was packed.
+
+    Raises:
+        ProtocolError: the bytes hold none of this kind and version.
+    """
+    try:
+        return msgspec.msgpack.decode(packed, type=kind, dec_hook=_made)
+    except msgspec.MsgspecError as exc:
+        raise ProtocolError(f"no {kind.__name__} of this version of dora: {exc}") from exc
+
 
 def pack_plan(plan: Plan) -> bytes:
     """A plan as msgpack."""
-    return msgspec.msgpack.encode(plan, enc_hook=_plain)
+    return pack(plan)
 
 
 def unpack_plan(packed: bytes) -> Plan:
@@ -26,10 +45,7 @@ def unpack_plan(packed: bytes) -> Plan:
     Raises:
         ProtocolError: the bytes hold no plan of this version.
     """
-    try:
-        return msgspec.msgpack.decode(packed, type=Plan, dec_hook=_made)
-    except msgspec.MsgspecError as exc:
-        raise ProtocolError(f"no plan of this version of dora: {exc}") from exc
+    return unpack(packed, Plan)
 
 
 def _plain(value: Any) -> Any:

@@ -84,13 +84,22 @@ class Listener:
     def __init__(self, address: str) -> None:
         self.address = address
         self.sockets = [listen(_abstract(address))]
-        self._inode = 0
+        self.inode = 0
+        """Of the socket's file; 0 if it has none."""
         try:
             if not address.startswith("@"):
                 self._open_file()
         except OSError:
             self.close()
             raise
+
+    @classmethod
+    def resumed(cls, address: str, fds: list[int], inode: int) -> Listener:
+        """The sockets that another program of this process listened at; takes them over."""
+        listener = cls.__new__(cls)
+        listener.address, listener.inode = address, inode
+        listener.sockets = [socket.socket(fileno=fd) for fd in fds]
+        return listener
 
     @property
     def damaged(self) -> bool:
@@ -119,7 +128,7 @@ class Listener:
         if self.address.startswith("@"):
             return False
         try:
-            return os.stat(self.address).st_ino == self._inode
+            return os.stat(self.address).st_ino == self.inode
         except OSError:
             return False
 
@@ -131,7 +140,7 @@ class Listener:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(opening)
         self.sockets.append(_bound(opening))
-        self._inode = os.stat(opening).st_ino
+        self.inode = os.stat(opening).st_ino
         os.rename(opening, self.address)
 
 

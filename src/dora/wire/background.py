@@ -45,14 +45,14 @@ class Forget(msgspec.Struct, tag="forget", frozen=True):
 
 
 class Shutdown(msgspec.Struct, tag="shutdown", frozen=True):
-    """Client: end. Answer: `Ended`-less: the connection ends, or `Refused` while dataflows run."""
+    """Client: end. The connection ends when it has, or `Refused` while dataflows run."""
 
     force: bool = False
     """Stop dataflows that run, first."""
 
 
 class HandOver(msgspec.Struct, tag="hand_over", frozen=True):
-    """Client: become this program, without stopping a node. Answer: `Daemon`, of the new one."""
+    """Client: become this program, without stopping a node. The connection ends, or `Refused`."""
 
     argv: list[str]
     env: dict[str, str]

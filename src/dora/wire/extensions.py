@@ -34,6 +34,18 @@ class Extensions:
         self._dropped: dict[tuple[str, str], dict[str, None]] = {}
         """By node and namespace: keys, in the order in which they were dropped."""
 
+    def saved(self) -> list[tuple[str, str, str, bytes, list[str]]]:
+        """All values: namespace, key, owner, value, who knows it. What was dropped is forgotten."""
+        return [
+            (*place, entry.owner, entry.value, list(entry.known_to))
+            for place, entry in self._entries.items()
+        ]
+
+    def resume(self, saved: list[tuple[str, str, str, bytes, list[str]]]) -> None:
+        """Go on where another table was left."""
+        for namespace, key, owner, value, known_to in saved:
+            self._entries[namespace, key] = _Entry(owner, value, dict.fromkeys(known_to))
+
     def answer(self, node: str, ask: ExtensionAsk) -> ExtensionAnswer:
         """Do what a node asks."""
         place = (ask.namespace, ask.key)

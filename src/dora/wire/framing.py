@@ -31,6 +31,11 @@ class Deframer:
         self._buffer = bytearray()
         self._max = max_frame_bytes
 
+    @property
+    def rest(self) -> bytes:
+        """What has come of a frame that is not complete yet."""
+        return bytes(self._buffer)
+
     def feed(self, data: bytes) -> list[bytes]:
         """Take `data` in; return the bodies of the frames that are now complete.
 

@@ -43,6 +43,15 @@ class Restarts:
         self.count = 0
         """How many there were in the present window."""
 
+    @property
+    def window(self) -> tuple[int, float]:
+        """How many restarts count now, and since when; for one that takes over."""
+        return self.count, self._since_s
+
+    def take_over(self, window: tuple[int, float]) -> None:
+        """Go on counting where another left off."""
+        self.count, self._since_s = window
+
     def after_failure(self, now_s: float) -> float | None:
         """How long to wait before the next start; None when there is none.
 
