@@ -200,7 +200,7 @@ class World:
             self.exit(key, -signal.SIGTERM)
 
 
-@settings(max_examples=4000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(any_plan(), st.data())
 def test_whatever_happens_in_whatever_order_is_taken_and_the_dataflow_ends(
     plan: Plan, data: st.DataObject

@@ -17,6 +17,7 @@ from dora.daemon.events import (
     Answered,
     CloseEdges,
     Event,
+    FeedEdge,
     Finish,
     Instruction,
     LoseEdges,
@@ -105,6 +106,7 @@ class Carrier:
             Admit: self._admit,
             Answered: self._answered,
             CloseEdges: self._close_edges,
+            FeedEdge: self._feed_edge,
             Finish: lambda _: finish(),
             LoseEdges: self._lose_edges,
             Notice: lambda one: observer.notice(one.level, one.text),
@@ -238,11 +240,7 @@ class Carrier:
         if edge.feed != "node":
             self._feed().add(edge, self.wiring.pipes(edge.number))
         elif opened.sender_linked:
-            board = self.wiring.boards.of(edge.sender)
-            at = None if board is None or edge.tap else board.place_route(edge.number)
-            fds = self.wiring.sender_fds(edge.number)
-            route = self.wiring.route_wire(edge)
-            self.send(edge.sender, AddRoute(len(fds), edge.output, route, at), fds)
+            self._feed_edge(FeedEdge(edge))
         if opened.receiver_linked:
             board = self.wiring.boards.of(edge.receiver)
             at = None if board is None else board.place_input(edge.number)
@@ -252,6 +250,14 @@ class Carrier:
             self.send(edge.receiver, told, all_fds)
         if opened.ticket is not None:
             self._taps.opened(opened.ticket, edge)
+
+    def _feed_edge(self, fed: FeedEdge) -> None:
+        edge = fed.edge
+        board = self.wiring.boards.of(edge.sender)
+        at = None if board is None or edge.tap else board.place_route(edge.number)
+        fds = self.wiring.sender_fds(edge.number)
+        route = self.wiring.route_wire(edge)
+        self.send(edge.sender, AddRoute(len(fds), edge.output, route, at), fds)
 
     def _close_edges(self, closed: CloseEdges) -> None:
         for number in closed.edges:

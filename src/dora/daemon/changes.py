@@ -88,6 +88,7 @@ class Changes:
             error = "a node that is added to a running dataflow cannot have `dora/logs` inputs"
             return [Answered(event.ticket, error=error)]
         records = [self._roster.add(node) for node in event.plan.nodes]
+        new = {record.id for record in records}
         running = [record.plan for record in self._roster]
         instructions: list[Instruction] = []
         for edge in edges_of(event.plan, self._book.next_number, running):
@@ -97,8 +98,10 @@ class Changes:
                     self._roster.remove(record.id)
                 error += self._roster.absent(edge.sender)
                 return [Answered(event.ticket, error=error)]
-            self._book.add(edge)
-            instructions += self._open(edge)
+            # One that runs already must not send to, let alone wait for, one that is loading.
+            runs = edge.feed == "node" and edge.sender not in new
+            self._book.add(edge, unfed=runs)
+            instructions.append(OpenEdge(edge, False, False) if runs else self._open(edge))
         named = listed(record.id for record in records)
         for record in records:
             if record.plan.spawned:
@@ -216,7 +219,7 @@ class Changes:
         )
         self._book.add(edge)
         told = f"{edge.source} -> {edge.target}"
-        return [Notice("info", told), *self._open(edge), Answered(event.ticket, told)]
+        return [Notice("info", told), self._open(edge), Answered(event.ticket, told)]
 
     def _against_connecting(
         self, sender: NodeRecord | None, receiver: NodeRecord | None, event: RouteAsked
@@ -293,6 +296,6 @@ class Changes:
         lost: list[Instruction] = [LoseEdges((number,))]
         return lost + self._book.tell_senders([edge], died=True)
 
-    def _open(self, edge: Edge) -> list[Instruction]:
+    def _open(self, edge: Edge) -> OpenEdge:
         linked = self._roster.is_linked
-        return [OpenEdge(edge, linked(edge.sender), linked(edge.receiver))]
+        return OpenEdge(edge, linked(edge.sender), linked(edge.receiver))

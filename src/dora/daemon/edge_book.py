@@ -31,12 +31,21 @@ class EdgeBook:
         self._roster = roster
         self._closed: set[int] = set()
         self._lost: set[int] = set()
+        self._unfed: set[int] = set()
+        """Edges whose sender does not know of them yet."""
         self.next_number = 0
         for edge in edges:
             self.add(edge)
 
-    def add(self, edge: Edge) -> None:
-        """Take a new edge in, whose number is `next_number`."""
+    def add(self, edge: Edge, *, unfed: bool = False) -> None:
+        """Take a new edge in, whose number is `next_number`.
+
+        Args:
+            edge: The edge.
+            unfed: Its sender is not to send before its receiver has joined.
+        """
+        if unfed:
+            self._unfed.add(edge.number)
         self.edges[edge.number] = edge
         self._sent[edge.sender].append(edge)
         if not edge.tap:
@@ -51,14 +60,26 @@ class EdgeBook:
             self._read[edge.receiver].remove(edge)
         return edge
 
-    def over(self) -> tuple[list[int], list[int]]:
-        """Numbers of edges that are closed, and of those that are lost."""
-        return sorted(self._closed), sorted(self._lost)
+    def is_unfed(self, edge: Edge) -> bool:
+        """Whether its sender does not know of it yet."""
+        return edge.number in self._unfed
 
-    def resume(self, closed: Iterable[int], lost: Iterable[int], next_number: int) -> None:
+    def feed(self, node: str) -> list[Edge]:
+        """The edges to a node that has just joined, whose senders are to know of them now."""
+        fed = [edge for edge in self.read_by(node) if edge.number in self._unfed]
+        self._unfed.difference_update(edge.number for edge in fed)
+        return [edge for edge in fed if not self.is_over(edge)]
+
+    def marks(self) -> tuple[list[int], list[int], list[int]]:
+        """Numbers of edges that are closed, that are lost, and that are not fed yet."""
+        return sorted(self._closed), sorted(self._lost), sorted(self._unfed)
+
+    def resume(
+        self, marks: tuple[Iterable[int], Iterable[int], Iterable[int]], next_number: int
+    ) -> None:
         """Go on where another book was left."""
-        self._closed.update(closed)
-        self._lost.update(lost)
+        for mine, theirs in zip((self._closed, self._lost, self._unfed), marks, strict=True):
+            mine.update(theirs)
         self.next_number = next_number
 
     def touching(self, node: str) -> list[Edge]:

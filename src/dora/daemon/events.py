@@ -235,6 +235,12 @@ class OpenEdge(msgspec.Struct, frozen=True):
     """Of the client that reads it, where no node does."""
 
 
+class FeedEdge(msgspec.Struct, frozen=True):
+    """Tell the sender of an edge, which is connected, that it leads to one more input."""
+
+    edge: Edge
+
+
 class CloseEdges(msgspec.Struct, frozen=True):
     """Put the CLOSE ticket behind all that was sent."""
 
@@ -298,6 +304,7 @@ Instruction = (
     | OpenBarrier
     | Tell
     | OpenEdge
+    | FeedEdge
     | CloseEdges
     | LoseEdges
     | SignalNode

@@ -50,6 +50,7 @@ class SavedFlow(msgspec.Struct, frozen=True):
     edges: list[Edge]
     closed: list[int]
     lost: list[int]
+    unfed: list[int]
     next_edge: int
     stops: int
     stop_s: float

@@ -23,6 +23,7 @@ from dora.daemon.events import (
     Disconnected,
     Event,
     Exited,
+    FeedEdge,
     Instruction,
     KillAsked,
     NodeAsked,
@@ -73,7 +74,7 @@ class Supervisor:
     def saved(self) -> SavedFlow:
         """All of this as a value."""
         flow, book = self.flow, self.flow.book
-        closed, lost = book.over()
+        closed, lost, unfed = book.marks()
         return SavedFlow(
             phase=flow.phase.name,
             failures=list(flow.failures),
@@ -82,6 +83,7 @@ class Supervisor:
             edges=list(book.edges.values()),
             closed=closed,
             lost=lost,
+            unfed=unfed,
             next_edge=book.next_number,
             stops=self._ending.stops,
             stop_s=self._ending.stop_s,
@@ -201,7 +203,7 @@ class Supervisor:
         # Inputs whose sender has ended are part of it: messages may still wait.
         without = frozenset(
             edge.number for edge in over if edge.sender == node.id or self._book.is_lost(edge)
-        )
+        ) | frozenset(edge.number for edge in self._unfed(node.id))
         instructions.append(Admit(node.id, without, max(node.restart_count, node.joins - 1)))
         if node.joins > 1:
             instructions += [
@@ -212,7 +214,12 @@ class Supervisor:
         if self.phase is Phase.RUNNING:
             node.life.handle(lifecycle.BarrierOpened())
             instructions.append(OpenBarrier((node.id,)))
-        return instructions
+        fed = self._book.feed(node.id)
+        return instructions + [FeedEdge(e) for e in fed if self._roster.is_linked(e.sender)]
+
+    def _unfed(self, sender: str) -> list[Edge]:
+        """Edges that a node is not to send on yet."""
+        return [edge for edge in self._book.sent_by(sender) if self._book.is_unfed(edge)]
 
     def _tell_of_dynamic(self, node: NodeRecord, over: list[Edge]) -> list[Instruction]:
         again = " again" if node.joins > 1 else ""
