@@ -336,9 +336,8 @@ def _tell_left_out(away: list[visits.Dataflow]) -> None:
     if not ids or ids in _told:
         return
     _told.add(ids)
-    count = "1 dataflow" if len(ids) == 1 else f"{len(ids)} dataflows"
     where = ", ".join(sorted({f"`{dataflow.checkout}`" for dataflow in away}))
-    _log.warning("%s of another checkout left out (%s); an id names one", count, where)
+    _log.warning("%d running elsewhere, left out: %s (named by its id, one is not)", len(ids), where)
 
 
 def connect(dataflow: str | None = None, node: str | None = None) -> Client:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daemon.waiting import wait_gone
 from dora import client
 from dora.cli.main import main
 from dora.errors import DoraError
 from dora.transport import endpoint
 from dora.wire.visits import Ended
-
-from daemon.waiting import wait_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daemon.waiting import DEADLINE_S, wait_gone
 from dora import client
 from dora.background.places import folder_of
 from dora.client import DaemonClient
@@ -21,7 +22,6 @@ from dora.transport import endpoint
 from dora.wire import background, messages
 from dora.wire.framing import frame
 
-from daemon.waiting import DEADLINE_S, wait_gone
 from .rig import DORA, line_of, wait_ended
 
 if TYPE_CHECKING:

@@ -6,8 +6,6 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
-import pytest
-
 from dora.daemon import watchers as module
 from dora.daemon.link import Link
 from dora.daemon.logs import LogLine
@@ -20,6 +18,8 @@ from dora.wire.visits import Dataflow, Done, Ended, Shown, Watch, decode_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
 OUTCOME = Outcome("id", 1, 2.0)
 
@@ -160,6 +160,29 @@ def test_a_slow_client_loses_lines_and_is_told_how_many(monkeypatch: pytest.Monk
             link._flush()
 
     in_a_loop(test)
+
+
+def test_a_slow_client_is_told_the_end_before_its_connection_closes() -> None:
+    async def run() -> None:
+        audience = Audience()
+        client, idle = audience.watch(), audience.watch()
+        for _ in range(40):
+            audience.watchers.lines(lines("x" * 100_000))
+        audience.watchers.ended(OUTCOME)
+        told = asyncio.create_task(audience.watchers.all_told(20.0))
+        client.setblocking(False)
+        deframer = Deframer()
+        last: object = None
+        while data := await asyncio.get_running_loop().sock_recv(client, 1 << 20):
+            for body in deframer.feed(data):
+                last = decode_answer(body)
+        assert isinstance(last, Ended)
+        assert not told.done(), "it waits for the other one too"
+        idle.close()
+        await told
+        client.close()
+
+    asyncio.run(run())
 
 
 def test_numbers_that_cannot_travel_hurt_nobody() -> None:

@@ -1,8 +1,8 @@
 """The background daemon: many dataflows on one event loop, and the socket where clients come.
 
 Each dataflow is a server of its own (`daemon.server`) in a task and context of its own; whatever
-one of them raises ends that one. A signal, or a client, ends the daemon: it stops its dataflows first.
-Nodes die with it, however it dies (`daemon.process`).
+one of them raises ends that one. A signal, or a client, ends the daemon, which stops its dataflows
+first. Nodes die with it, however it dies (`daemon.process`).
 
 Elsewhere: the questions (`wire.background`), names (`background.runs`), what is kept
 (`background.store`), how it is started (`background.spawn`), one dataflow's own socket
@@ -132,18 +132,12 @@ class Daemon:
             link.close()
             self.on_end(link, str(exc))
             return
-        try:
-            if isinstance(message, wire.GreetDaemon):
-                self._greet(link, message)
-            elif link not in self._greeted:
-                raise DoraError("greet first")
-            else:
-                self._answers[type(message)](link, message)
-        except DoraError as exc:
-            link.send(Refused(str(exc)))
-        except Exception as exc:  # a bug must not end everybody's dataflows
-            self._journal.blame(f"while it answered {type(message).__name__}:", exc)
-            link.send(Refused(f"the daemon failed at this ({exc}); its log has the traceback"))
+        if isinstance(message, wire.GreetDaemon):
+            self._try(self._greet, link, message)
+        elif link in self._greeted:
+            self._try(self._answers[type(message)], link, message)
+        else:
+            link.send(Refused("greet first"))
 
     def on_end(self, link: Link, problem: str | None) -> None:
         """A client is gone."""
@@ -155,6 +149,16 @@ class Daemon:
 
     def on_written(self, link: Link) -> None:
         """Clients look at their sockets by themselves."""
+
+    def _try(self, answer: Callable[[Link, Any], None], link: Link, message: Any) -> None:
+        """Answer a client; what goes wrong is told to it and ends nobody's dataflows."""
+        try:
+            answer(link, message)
+        except DoraError as exc:
+            link.send(Refused(str(exc)))
+        except Exception as exc:
+            self._journal.blame(f"while it answered {type(message).__name__}:", exc)
+            link.send(Refused(f"the daemon failed at this ({exc}); its log has the traceback"))
 
     def _greet(self, link: Link, message: wire.GreetDaemon) -> None:
         if message.protocol != PROTOCOL:
@@ -189,25 +193,18 @@ class Daemon:
         before = self._flows.get(question.after or "")
         if before is not None and before.task is not None:
             # Its clients may hear of its end before this daemon has put it away.
-            before.task.add_done_callback(lambda _: self._start_now(link, question))
-            return
-        self._start_now(link, question)
+            before.task.add_done_callback(lambda _: self._try(self._start_now, link, question))
+        else:
+            self._start_now(link, question)
 
     def _start_now(self, link: Link, question: wire.StartDataflow) -> None:
-        try:
-            run = self._launch(question)
-        except DoraError as exc:
-            link.send(Refused(str(exc)))
-        except OSError as exc:
-            link.send(Refused(f"the dataflow cannot be started: {exc.strerror or exc}"))
-        else:
-            link.send(wire.Started(run.id, run.name))
-
-    def _launch(self, question: wire.StartDataflow) -> wire.Run:
         plan = unpack_plan(question.plan)
         name = self._runs.free_name(question.name, plan.name)
         plan = msgspec.structs.replace(plan, name=name)
-        launched = launch(plan)
+        try:
+            launched = launch(plan)
+        except OSError as exc:
+            raise DoraError(f"the dataflow cannot be started: {exc.strerror or exc}") from exc
         run = wire.Run(
             id=launched.dataflow_id,
             name=name,
@@ -227,7 +224,7 @@ class Daemon:
             self._store.take_over_params(question.after, run.id)
         flow.task = self._loop.create_task(self._host(flow), context=context)
         self._journal.say("info", f"[{name}] started {run.id}, `{run.file}`")
-        return run
+        link.send(wire.Started(run.id, name))
 
     async def _host(self, flow: _Flow) -> None:
         """Run one dataflow to its end, and put it away."""

@@ -6,6 +6,7 @@ once, a node's before it is sent its descriptors.
 
 from __future__ import annotations
 
+import os
 import resource
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -54,7 +55,8 @@ def provide(plan: Plan, edges: tuple[Edge, ...]) -> None:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needs = nodes_need(edges)
-    here = daemon_needs(plan, edges)
+    others = max(0, len(os.listdir("/proc/self/fd")) - _OWN // 2)  # it may host more dataflows
+    here = daemon_needs(plan, edges) + others
     worst = max(needs, key=lambda node: needs[node], default=None)
     if hard != resource.RLIM_INFINITY:
         if here > hard:

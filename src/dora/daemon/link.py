@@ -64,6 +64,7 @@ class Link:
         self._outgoing: deque[tuple[memoryview, list[int]]] = deque()
         self._closing = False
         self.closed = False
+        self._when_closed: asyncio.Future[None] | None = None
         sock.setblocking(False)
         loop.add_reader(sock, self._read)
 
@@ -106,6 +107,15 @@ class Link:
         for _data, fds in self._outgoing:
             _close_all(fds)
         self._outgoing.clear()
+        if self._when_closed is not None:
+            self._when_closed.set_result(None)
+
+    def when_closed(self) -> asyncio.Future[None]:
+        """Done as soon as the connection is closed; asked for once."""
+        self._when_closed = self._loop.create_future()
+        if self.closed:
+            self._when_closed.set_result(None)
+        return self._when_closed
 
     def _end(self, problem: str | None) -> None:
         if not self.closed:
