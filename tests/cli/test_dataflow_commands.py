@@ -310,7 +310,7 @@ def test_dataflows_of_another_checkout_are_left_out_unless_named_by_id(
         ours = place.start("../calm", "--name", "ours")
         line_of(ours, "pid")
         assert theirs not in place.ok("list", "-q")
-        assert re.search(f"running elsewhere, left out: .*`{other}`", caplog.text)
+        assert re.search(f"left out: .* of another checkout .*`{other}`", caplog.text)
         with pytest.raises(DoraError, match="no running dataflow is `calm`"):
             client.connect("calm")
         place.ok("stop", "ours")
