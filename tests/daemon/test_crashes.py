@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from contextvars import copy_context
 
 from dora.daemon import crashes
@@ -43,3 +44,25 @@ def test_each_hears_of_exceptions_in_callbacks_that_it_registered() -> None:
 
     asyncio.run(both())
     assert sorted(heard) == [("first", "of first"), ("second", "of second")]
+
+
+def test_what_another_thread_had_called_belongs_to_whoever_spoke_first() -> None:
+    heard: list[str] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+
+        def tell(error: BaseException) -> None:
+            heard.append(str(error))
+            over.set_result(None)
+
+        def fail() -> None:
+            raise ValueError("elsewhere")
+
+        crashes.hear(loop, tell)
+        threading.Thread(target=loop.call_soon_threadsafe, args=(fail,)).start()
+        await over
+
+    asyncio.run(run())
+    assert heard == ["elsewhere"]

@@ -6,6 +6,9 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dora.daemon import watchers as module
 from dora.daemon.link import Link
 from dora.daemon.logs import LogLine
@@ -108,6 +111,23 @@ def test_what_came_first_is_there_for_whoever_asks_for_it() -> None:
         audience.watchers.lines(lines("second"))
         assert messages(heard(late)) == ["second"]
         assert messages(heard(early)) == ["first", "second"]
+
+    in_a_loop(test)
+
+
+@given(st.lists(st.integers(0, 3 << 20), max_size=8), st.integers(0, 1200))
+def test_what_is_kept_for_the_first_one_is_bounded_and_the_rest_counted(
+    sizes: list[int], short: int
+) -> None:
+    def test(audience: Audience) -> None:
+        for size in sizes:
+            audience.watchers.lines(lines("x" * size))
+        audience.watchers.lines(lines(*["x"] * short))
+        kept = audience.watchers._early
+        assert kept is not None
+        assert len(kept) + audience.watchers._early_lost == len(sizes) + short
+        assert len(kept) <= 1000
+        assert sum(len(line.message) for line in kept) <= 4 << 20
 
     in_a_loop(test)
 

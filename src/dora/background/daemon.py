@@ -164,8 +164,8 @@ class Daemon:
         if message.protocol != PROTOCOL:
             raise DoraError(
                 f"dora {message.version} speaks control protocol {message.protocol}, the "
-                f"background daemon (dora {VERSION}, pid {os.getpid()}) {PROTOCOL}; end it by "
-                "the `dora down` of its version, then `dora up`"
+                f"background daemon (dora {VERSION}) {PROTOCOL}; end that one "
+                f"(`kill {os.getpid()}` stops its dataflows first), then `dora up`"
             )
         if self._ending:
             raise DoraError(f"the background daemon (pid {os.getpid()}) is ending; try again soon")
@@ -188,8 +188,6 @@ class Daemon:
     # ---- questions ----
 
     def _start(self, link: Link, question: wire.StartDataflow) -> None:
-        if self._ending:
-            raise DoraError("the background daemon is ending")
         before = self._flows.get(question.after or "")
         if before is not None and before.task is not None:
             # Its clients may hear of its end before this daemon has put it away.
@@ -198,6 +196,8 @@ class Daemon:
             self._start_now(link, question)
 
     def _start_now(self, link: Link, question: wire.StartDataflow) -> None:
+        if self._ending:
+            raise DoraError("the background daemon is ending")
         plan = unpack_plan(question.plan)
         name = self._runs.free_name(question.name, plan.name)
         plan = msgspec.structs.replace(plan, name=name)

@@ -34,6 +34,7 @@ _MOST_WAITING_BYTES = 4 << 20
 _LINES_AT_ONCE = 256
 _EARLY_S = 10.0
 _EARLY_LINES = 1000
+_EARLY_CHARS = 4 << 20
 
 
 class Watchers:
@@ -48,7 +49,8 @@ class Watchers:
         """Those who watch, each with the number of lines it has lost and not been told of."""
         self._told: list[Link] = []
         """Those who were told of the end."""
-        self._early: deque[ShownLine] | None = deque(maxlen=_EARLY_LINES)
+        self._early: deque[ShownLine] | None = deque()
+        self._early_chars = 0
         self._early_lost = 0
         self._early_until_s = time.monotonic() + _EARLY_S
         visitors.provide(Watch, self._watch)
@@ -100,8 +102,11 @@ class Watchers:
             self._early = None
             return
         for line in lines:
-            self._early_lost += len(self._early) == _EARLY_LINES
             self._early.append(line)
+            self._early_chars += len(line.message)
+            while len(self._early) > _EARLY_LINES or self._early_chars > _EARLY_CHARS:
+                self._early_chars -= len(self._early.popleft().message)
+                self._early_lost += 1
 
     def _send(self, lines: list[ShownLine]) -> None:
         for link, lost in list(self._lost.items()):
