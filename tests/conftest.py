@@ -41,6 +41,7 @@ def _nothing_is_left_behind(
     temporary = tmp_path_factory.mktemp("temporary")
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv("DORA_STATE_DIR", str(tmp_path_factory.mktemp("state")))
     before, files = _processes(), _files()
     yield
     deadline = time.monotonic() + DYING_S

@@ -13,6 +13,7 @@ Elsewhere: the daemon's side (`daemon.visitors`, `background.daemon`), addresses
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -307,9 +308,18 @@ def daemon() -> DaemonClient:
         return DaemonClient(endpoint.daemon_address(project))
     except OSError as exc:
         where = f" for `{project}`" if project else ""
+        others = ", ".join(sorted(_daemons_elsewhere()))
+        there = f" (there is one for {others})" if others else ""
         raise DoraError(
-            f"no background daemon is running{where}; start one with `dora up`"
+            f"no background daemon is running{where}; start one with `dora up`{there}"
         ) from exc
+
+
+def _daemons_elsewhere() -> Iterator[str]:
+    """The projects that other background daemons are for."""
+    for address in endpoint.daemons():
+        with contextlib.suppress(OSError, DoraError), DaemonClient(address) as client:
+            yield f"`{client.daemon.checkout}`" if client.daemon.checkout else "no checkout"
 
 
 def running() -> list[visits.Dataflow]:
@@ -343,9 +353,9 @@ def _tell_left_out(away: list[visits.Dataflow]) -> None:
     if not ids or ids in _told:
         return
     _told.add(ids)
-    count = "1 dataflow" if len(ids) == 1 else f"{len(ids)} dataflows"
     where = ", ".join(sorted({f"`{dataflow.checkout}`" for dataflow in away}))
-    _log.warning("%s of another checkout left out (%s); an id names one", count, where)
+    what = "1 dataflow" if len(ids) == 1 else f"{len(ids)} dataflows"
+    _log.warning("left out: %s of another checkout (%s); an id reaches one", what, where)
 
 
 def connect(dataflow: str | None = None, node: str | None = None) -> Client:

@@ -150,18 +150,12 @@ class Daemon:
             link.close()
             self.on_end(link, str(exc))
             return
-        try:
-            if isinstance(message, wire.GreetDaemon):
-                self._greet(link, message)
-            elif link not in self._greeted:
-                raise DoraError("greet first")
-            else:
-                self._answers[type(message)](link, message)
-        except DoraError as exc:
-            link.send(Refused(str(exc)))
-        except Exception as exc:  # a bug must not end everybody's dataflows
-            self._journal.blame(f"while it answered {type(message).__name__}:", exc)
-            link.send(Refused(f"the daemon failed at this ({exc}); its log has the traceback"))
+        if isinstance(message, wire.GreetDaemon):
+            self._try(self._greet, link, message)
+        elif link in self._greeted:
+            self._try(self._answers[type(message)], link, message)
+        else:
+            link.send(Refused("greet first"))
 
     def on_end(self, link: Link, problem: str | None) -> None:
         """A client is gone."""
@@ -174,12 +168,22 @@ class Daemon:
     def on_written(self, link: Link) -> None:
         """Clients look at their sockets by themselves."""
 
+    def _try(self, answer: Callable[[Link, Any], None], link: Link, message: Any) -> None:
+        """Answer a client; what goes wrong is told to it and ends nobody's dataflows."""
+        try:
+            answer(link, message)
+        except DoraError as exc:
+            link.send(Refused(str(exc)))
+        except Exception as exc:
+            self._journal.blame(f"while it answered {type(message).__name__}:", exc)
+            link.send(Refused(f"the daemon failed at this ({exc}); its log has the traceback"))
+
     def _greet(self, link: Link, message: wire.GreetDaemon) -> None:
         if message.protocol != PROTOCOL:
             raise DoraError(
                 f"dora {message.version} speaks control protocol {message.protocol}, the "
-                f"background daemon (dora {VERSION}, pid {os.getpid()}) {PROTOCOL}; end it by "
-                "the `dora down` of its version, then `dora up`"
+                f"background daemon (dora {VERSION}) {PROTOCOL}; end that one "
+                f"(`kill {os.getpid()}` stops its dataflows first), then `dora up`"
             )
         if self._ending:
             raise DoraError(f"the background daemon (pid {os.getpid()}) is ending; try again soon")
@@ -202,30 +206,23 @@ class Daemon:
     # ---- questions ----
 
     def _start(self, link: Link, question: wire.StartDataflow) -> None:
-        if self._ending:
-            raise DoraError("the background daemon is ending")
         before = self._flows.get(question.after or "")
         if before is not None and before.task is not None:
             # Its clients may hear of its end before this daemon has put it away.
-            before.task.add_done_callback(lambda _: self._start_now(link, question))
-            return
-        self._start_now(link, question)
+            before.task.add_done_callback(lambda _: self._try(self._start_now, link, question))
+        else:
+            self._start_now(link, question)
 
     def _start_now(self, link: Link, question: wire.StartDataflow) -> None:
-        try:
-            run = self._launch(question)
-        except DoraError as exc:
-            link.send(Refused(str(exc)))
-        except OSError as exc:
-            link.send(Refused(f"the dataflow cannot be started: {exc.strerror or exc}"))
-        else:
-            link.send(wire.Started(run.id, run.name))
-
-    def _launch(self, question: wire.StartDataflow) -> wire.Run:
+        if self._ending:
+            raise DoraError("the background daemon is ending")
         plan = unpack_plan(question.plan)
         name = self._runs.free_name(question.name, plan.name)
         plan = msgspec.structs.replace(plan, name=name)
-        launched = launch(plan)
+        try:
+            launched = launch(plan)
+        except OSError as exc:
+            raise DoraError(f"the dataflow cannot be started: {exc.strerror or exc}") from exc
         run = wire.Run(
             id=launched.dataflow_id,
             name=name,
@@ -242,7 +239,7 @@ class Daemon:
             self._store.take_over_params(question.after, run.id)
         self._serve(launched, run, packed)
         self._journal.say("info", f"[{name}] started {run.id}, `{run.file}`")
-        return run
+        link.send(wire.Started(run.id, name))
 
     def _serve(
         self,

@@ -67,17 +67,17 @@ def start_flow(
     """
     with client.daemon() as daemon:
         packed = pack_plan(_planned(flow, how))
-        started = daemon.start(packed, name, hot_reload)
-        click.echo(f"dataflow start triggered: {started.id}")
-        click.echo(f"dataflow started: {started.id}")
         if attach is None:
             attach = os.isatty(1)
             if not attach:
                 click.echo("non-interactive mode: running in background", err=True)
-        if not attach:
-            return 0
+        if attach:
+            import dora.running.attached  # noqa: F401  # now, not while the first lines come
+        started = daemon.start(packed, name, hot_reload)
+        click.echo(f"dataflow start triggered: {started.id}")
+        click.echo(f"dataflow started: {started.id}")
         sys.stdout.flush()
-        return _attach(daemon, started.id, options)
+        return _attach(daemon, started.id, options) if attach else 0
 
 
 def _planned(flow: Path, how: dict[str, Any]) -> Plan:

@@ -63,8 +63,11 @@ class Link:
         self._owner = owner
         self._deframer = Deframer(_MAX_INCOMING_BYTES)
         self._outgoing: deque[tuple[memoryview, list[int]]] = deque()
+        self.waiting_bytes = 0
+        """How much the kernel has not taken yet, since the other side is slow."""
         self._closing = False
         self.closed = False
+        self._when_closed: asyncio.Future[None] | None = None
         sock.setblocking(False)
         loop.add_reader(sock, self._read)
 
@@ -107,11 +110,6 @@ class Link:
             self._put(frame(encode(Descriptors(len(batch)))), batch)
         self._put(frame(encode(message)), [])
 
-    @property
-    def waiting_bytes(self) -> int:
-        """How much the kernel has not taken yet, since the other side is slow."""
-        return sum(len(data) for data, _fds in self._outgoing)
-
     def close_when_sent(self) -> None:
         """Close as soon as all has been handed to the kernel; take nothing more in."""
         if self.closed:
@@ -137,6 +135,15 @@ class Link:
         for _data, fds in self._outgoing:
             _close_all(fds)
         self._outgoing.clear()
+        if self._when_closed is not None:
+            self._when_closed.set_result(None)
+
+    def when_closed(self) -> asyncio.Future[None]:
+        """Done as soon as the connection is closed; asked for once."""
+        self._when_closed = self._loop.create_future()
+        if self.closed:
+            self._when_closed.set_result(None)
+        return self._when_closed
 
     def _end(self, problem: str | None) -> None:
         if not self.closed:
@@ -175,6 +182,7 @@ class Link:
             data, fds = data[sent:], [] if sent else fds
         # The caller may close its descriptors at once.
         self._outgoing.append((memoryview(data), [os.dup(fd) for fd in fds]))
+        self.waiting_bytes += len(data)
 
     def _try_send(self, data: memoryview, fds: list[int]) -> int:
         """Hand bytes, the descriptors with the first of them, to the kernel; how many it took."""
@@ -203,6 +211,7 @@ class Link:
             sent = self._try_send(data, fds)
             if self.closed:
                 return
+            self.waiting_bytes -= sent
             if sent:
                 _close_all(fds)
                 fds.clear()

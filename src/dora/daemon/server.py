@@ -58,6 +58,9 @@ if TYPE_CHECKING:
     from dora.descriptor.plan import Plan
 
 
+_WATCHERS_HEAR_WITHIN_S = 5.0
+
+
 class Settings(msgspec.Struct, frozen=True):
     """How a dataflow is served."""
 
@@ -177,6 +180,7 @@ class Server:
             await self._done
             outcome = self._outcome()
             self._watchers.ended(outcome)
+            await self._watchers.all_told(_WATCHERS_HEAR_WITHIN_S)
             return outcome
         finally:
             self._end()

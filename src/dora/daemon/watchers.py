@@ -9,6 +9,7 @@ Elsewhere: the messages (`wire.visits`), the client's side (`dora.client`, `runn
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ _MOST_WAITING_BYTES = 4 << 20
 _LINES_AT_ONCE = 256
 _EARLY_S = 10.0
 _EARLY_LINES = 1000
+_EARLY_CHARS = 4 << 20
 
 
 class Watchers:
@@ -45,7 +47,10 @@ class Watchers:
     def __init__(self, visitors: Visitors) -> None:
         self._lost: dict[Link, int] = {}
         """Those who watch, each with the number of lines it has lost and not been told of."""
-        self._early: deque[ShownLine] | None = deque(maxlen=_EARLY_LINES)
+        self._told: list[Link] = []
+        """Those who were told of the end."""
+        self._early: deque[ShownLine] | None = deque()
+        self._early_chars = 0
         self._early_lost = 0
         self._early_until_s = time.monotonic() + _EARLY_S
         visitors.provide(Watch, self._watch)
@@ -65,14 +70,21 @@ class Watchers:
         self.lines([LogLine(DAEMON, "stderr", level, text, timestamp_now())])
 
     def ended(self, outcome: Outcome) -> None:
-        """Tell them that it is over, and how; their links close when they have read that."""
+        """Tell them that it is over, and how; their links close when all of it was sent."""
         failures = "" if outcome.ok else failure_text(outcome)
-        for link, lost in self._lost.items():
+        for link, lost in list(self._lost.items()):
             if lost:
                 link.send(Shown([], lost))
             link.send(Ended(outcome.ok, failures, summary_text(outcome)))
             link.close_when_sent()
+            self._told.append(link)
         self._lost.clear()
+
+    async def all_told(self, within_s: float) -> None:
+        """Wait until each of them was sent its end, but not for those that do not read."""
+        closed = [link.when_closed() for link in self._told]
+        if closed:
+            await asyncio.wait(closed, timeout=within_s)
 
     def _left(self, link: Link) -> None:
         self._lost.pop(link, None)
@@ -90,8 +102,11 @@ class Watchers:
             self._early = None
             return
         for line in lines:
-            self._early_lost += len(self._early) == _EARLY_LINES
             self._early.append(line)
+            self._early_chars += len(line.message)
+            while len(self._early) > _EARLY_LINES or self._early_chars > _EARLY_CHARS:
+                self._early_chars -= len(self._early.popleft().message)
+                self._early_lost += 1
 
     def _send(self, lines: list[ShownLine]) -> None:
         for link, lost in list(self._lost.items()):

@@ -23,6 +23,7 @@ from dora.wire.messages import PROTOCOL, Refused
 from dora.wire.visits import (
     AskStop,
     Dataflow,
+    Done,
     Ended,
     Greet,
     Shown,
@@ -53,7 +54,7 @@ class Attached:
         self._options = options
         self._interrupts = 0
         self.seen = False
-        """Whether the dataflow was met at all."""
+        """Whether its lines were shown; it may have been over before they could be asked for."""
 
     def run(self) -> Ended | None:
         """Show the dataflow until it is over.
@@ -95,8 +96,9 @@ class Attached:
             self._fail(str(exc))
             return
         if isinstance(answer, Dataflow):
-            self.seen = True
             link.send(Watch(from_start=True))
+        elif isinstance(answer, Done):
+            self.seen = True
         elif isinstance(answer, Shown):
             self._show(answer.lines, answer.lost)
         elif isinstance(answer, Ended):

@@ -1,0 +1,3 @@
+from .rig import place
+
+__all__ = ["place"]
