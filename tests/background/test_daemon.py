@@ -165,12 +165,12 @@ def test_a_server_that_fails_takes_no_other_dataflow_along(
         "import sys\n"
         "if 'dora.background' in sys.orig_argv:\n"
         "    from dora.daemon import reception\n"
-        "    whole = server.Server.on_frame\n"
+        "    whole = reception.Reception.on_frame\n"
         "    def on_frame(self, link, body):\n"
-        "        if self._plan.name == 'unlucky':\n"
+        "        if self._carrier._launched.plan.name == 'unlucky':\n"
         "            raise LookupError('a bug of dora')\n"
         "        whole(self, link, body)\n"
-        "    server.Server.on_frame = on_frame\n"
+        "    reception.Reception.on_frame = on_frame\n"
     )
     monkeypatch.setenv("PYTHONPATH", f"{hooks}:{os.environ.get('PYTHONPATH', '')}")
     place.up()

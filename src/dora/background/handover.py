@@ -136,8 +136,7 @@ def read_saved(fd: int) -> SavedDaemon:
             f"{head.protocol}, dora {VERSION} reads format {FORMAT} and speaks {PROTOCOL}: stop "
             "the dataflows, then `dora down` and `dora up`"
         )
-    saved = unpack(raw, SavedDaemon)
-    return saved
+    return unpack(raw, SavedDaemon, "saved state")
 
 
 def keep_from_nodes(saved: SavedDaemon) -> None:

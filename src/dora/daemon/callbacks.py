@@ -32,6 +32,9 @@ class Loop(Protocol):
     ) -> asyncio.TimerHandle:
         """Call once, after so many seconds."""
 
+    def create_future(self) -> asyncio.Future[Any]:
+        """Something that will be done once."""
+
     def create_task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine beside all else."""
 
@@ -54,6 +57,7 @@ class Callbacks:
         self._crashed = crashed
         self.remove_reader = loop.remove_reader
         self.remove_writer = loop.remove_writer
+        self.create_future = loop.create_future
         self.create_task = loop.create_task
         self.time = loop.time
 

@@ -22,6 +22,7 @@ from dora.wire.framing import Deframer, frame
 from dora.wire.messages import MAX_DESCRIPTORS_PER_FRAME, Descriptors, encode
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     import msgspec
@@ -97,6 +98,7 @@ class Link:
         link.goodbye = saved.goodbye
         link._deframer.feed(saved.buffer)
         link._outgoing.extend((memoryview(data), fds) for data, fds in saved.outgoing)
+        link.waiting_bytes = sum(len(data) for data, _ in saved.outgoing)
         if link._outgoing:
             loop.add_writer(link._socket, link._flush)
         return link

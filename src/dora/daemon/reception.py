@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dora.daemon import limits
 from dora.daemon.events import Connected, Disconnected, OutputsClosed, StopAsked
 from dora.errors import ProtocolError
+from dora.transport import endpoint
 from dora.wire.messages import (
     PROTOCOL,
     CloseOutputs,
@@ -162,6 +163,9 @@ class Reception:
         here = self._dataflow_id
         if message.dataflow not in (None, here):
             return f"this is dataflow {here}, not {message.dataflow}"
+        mine = endpoint.checkout()
+        if message.checkout and mine and message.checkout != mine:
+            return f"this dataflow belongs to `{mine}`, not to `{message.checkout}`"
         reason = self._supervisor.refusal(message.node, message.incarnation)
         if reason is not None:
             return reason

@@ -22,8 +22,8 @@ def pack(value: msgspec.Struct) -> bytes:
     return msgspec.msgpack.encode(value, enc_hook=_plain)
 
 
-def unpack(packed: bytes, kind: type[_T]) -> _T:
-    """The value that was packed.
+def unpack(packed: bytes, kind: type[_T], what: str) -> _T:
+    """The value that was packed; `what` it is to be, in words.
 
     Raises:
         ProtocolError: the bytes hold none of this kind and version.
@@ -31,7 +31,7 @@ def unpack(packed: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.msgpack.decode(packed, type=kind, dec_hook=_made)
     except msgspec.MsgspecError as exc:
-        raise ProtocolError(f"no {kind.__name__} of this version of dora: {exc}") from exc
+        raise ProtocolError(f"no {what} of this version of dora: {exc}") from exc
 
 
 def pack_plan(plan: Plan) -> bytes:
@@ -45,7 +45,7 @@ def unpack_plan(packed: bytes) -> Plan:
     Raises:
         ProtocolError: the bytes hold no plan of this version.
     """
-    return unpack(packed, Plan)
+    return unpack(packed, Plan, "plan")
 
 
 def _plain(value: Any) -> Any:

@@ -183,7 +183,13 @@ def _register(
     try:
         link.send(
             messages.Register(
-                messages.PROTOCOL, version, dataflow, node_id, incarnation, os.getpid()
+                messages.PROTOCOL,
+                version,
+                dataflow,
+                node_id,
+                incarnation,
+                os.getpid(),
+                endpoint.checkout() if dataflow is None else "",
             )
         )
         answer = link.wait()

@@ -40,6 +40,8 @@ class Register(msgspec.Struct, tag="register", frozen=True):
     node: str
     incarnation: int | None
     pid: int
+    checkout: str = ""
+    """Of a dynamic node: the project that it was started in; empty if in none."""
 
 
 class CloseOutputs(msgspec.Struct, tag="close_outputs", frozen=True):
