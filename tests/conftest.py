@@ -42,6 +42,8 @@ def _nothing_is_left_behind(
     monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     monkeypatch.setenv("DORA_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    # No test sees, or is seen by, what else this user runs.
+    monkeypatch.setenv("DORA_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
     before, files = _processes(), _files()
     yield
     deadline = time.monotonic() + DYING_S
