@@ -160,7 +160,7 @@ class Turn:
                 self._words[WORD_TURN] += 1
 
     def beat(self) -> None:
-        """Tell that the node was here, without waiting: on the path of every message, so no lock."""
+        """Tell that the node was here, without waiting. No lock: every message comes by here."""
         words = self._words
         words[WORD_TURN] += 2
         if (words[WORD_TURN] & 1) != (self._waiters > 0):  # another thread came in between

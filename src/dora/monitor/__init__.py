@@ -1,0 +1,1 @@
+"""Layer 4: looking at running dataflows."""
