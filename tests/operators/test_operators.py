@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -537,3 +538,28 @@ def test_files_of_one_name_do_not_mix(operators: Operators, tmp_path: Path) -> N
     assert heard() == "two"
     # Behind all else, as in dora-rs: no file beside an operator hides an installed module.
     assert sys.path[-2:] == [str(tmp_path / "one"), str(tmp_path / "two")]
+
+
+def test_an_input_that_is_added_goes_to_its_operator_under_the_name_it_knows(
+    operators: Operators,
+) -> None:
+    for name in "ab":
+        operators.add(
+            name,
+            f"""
+            class Operator:
+                def on_event(self, event, send_output):
+                    if event["type"] == "INPUT":
+                        say("{name}", event["id"])
+                    return DoraStatus.CONTINUE
+            """,
+            inputs="in",
+        )
+    rig = operators.start()
+    fds = rig._open_input("b/more", 10)
+    wire = messages.InputWire("b/more", 9, "rig", False, queue_size=10)
+    rig.tell(messages.AddInput(len(fds), wire, 2, []), fds)
+    for fd in fds:
+        os.close(fd)
+    rig.send("b/more", 1)
+    assert heard() == ("b", "more")

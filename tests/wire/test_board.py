@@ -8,14 +8,18 @@ from hypothesis import strategies as st
 from dora.wire.board import (
     LATENCY_BUCKETS,
     MAGIC,
+    SPARE_INPUTS,
+    SPARE_ROUTES,
     WORD_BYTES,
     WORD_CONTROL,
     WORD_MAGIC,
     WORD_PID,
     WORD_STATE,
+    WORD_TURN,
     WORD_WORDS,
     BoardLayout,
     BoardReader,
+    Turn,
     fresh_header,
 )
 
@@ -74,3 +78,31 @@ def test_a_fresh_board_tells_what_it_is_and_how_large() -> None:
     assert words[WORD_WORDS] * WORD_BYTES == layout.size_bytes
     assert words[WORD_CONTROL] == words[WORD_STATE] == words[WORD_PID] == 0
     assert len(header) <= layout.output(0) * WORD_BYTES
+
+
+def test_a_node_that_runs_has_room_for_routes_and_inputs_but_not_for_outputs() -> None:
+    layout = BoardLayout.with_spare(outputs=2, routes=3, inputs=4)
+    assert layout == BoardLayout(2, 3 + SPARE_ROUTES, 4 + SPARE_INPUTS)
+
+
+def test_the_turn_is_odd_while_any_thread_waits_and_always_rises() -> None:
+    words = memoryview(bytearray(128)).cast("Q")
+    turn = Turn(words)
+    seen = [words[WORD_TURN]]
+
+    def note(odd: bool) -> None:
+        assert bool(words[WORD_TURN] & 1) == odd
+        assert words[WORD_TURN] >= seen[-1]
+        seen.append(words[WORD_TURN])
+
+    with turn:
+        note(odd=True)
+        with turn:
+            note(odd=True)
+            turn.beat()
+            note(odd=True)
+        note(odd=True)
+    note(odd=False)
+    turn.beat()
+    note(odd=False)
+    assert seen[-1] > seen[-2] > seen[-3]

@@ -10,17 +10,20 @@ from dora.wire.ticket import (
     CORRELATED,
     CREDIT,
     DATA,
+    DETACHED,
     HEAD,
     INLINE,
     PAGE_BYTES,
     RETURN,
     SPILLED,
+    START_PAGE,
     TICKET_BYTES,
     Ticket,
     TicketWriter,
     fits_beside_slot,
     must_stay,
     pack_close,
+    pack_start,
     spill_start,
     unpack,
 )
@@ -87,17 +90,37 @@ def test_spilled_bytes_start_behind_the_payload_where_values_may_lie(size: int) 
     assert spill_start(size) % 16 == 0
 
 
-def test_the_close_ticket_is_a_whole_ticket_that_is_never_dropped_as_data() -> None:
-    record = pack_close()
+@given(st.booleans())
+def test_the_close_ticket_is_a_whole_ticket_that_is_never_dropped_as_data(detached: bool) -> None:
+    record = pack_close(detached=detached)
     assert len(record) == TICKET_BYTES
     assert unpack(record).kind == CLOSE
     assert unpack(record).size == 0
+    assert unpack(record).flags == (DETACHED if detached else 0)
+    assert must_stay(record)
 
 
-@given(u32, st.integers(0, 2**32 - 2))
-def test_a_return_record_is_never_taken_for_a_credit(arena: int, page: int) -> None:
+@given(u32, u64)
+def test_a_start_is_two_records_of_which_the_first_is_no_slot_and_no_credit(
+    arena: int, sequence: int
+) -> None:
+    first, second = RETURN.iter_unpack(pack_start(arena, sequence))
+    assert first == (arena, START_PAGE)
+    assert second[1] << 32 | second[0] == sequence
+    assert len(pack_start(arena, sequence)) <= select.PIPE_BUF
+
+
+def test_inline_tickets_name_the_arena_of_their_sender_too() -> None:
+    writer = TicketWriter(7)
+    assert writer.pack_inline(0, 1, 2, b"h", b"", b"")
+    assert unpack(bytes(writer.record)).arena == 7
+
+
+@given(u32, st.integers(0, START_PAGE - 1))
+def test_a_return_record_is_never_taken_for_a_credit_or_a_start(arena: int, page: int) -> None:
     assert RETURN.unpack(RETURN.pack(arena, page)) == (arena, page)
     assert RETURN.pack(arena, page) != CREDIT
+    assert page != START_PAGE
 
 
 def test_whole_records_fill_the_pages_of_a_pipe() -> None:

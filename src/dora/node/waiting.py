@@ -91,16 +91,12 @@ class Waiting:
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
         """What `epoll.poll(timeout_s)` gives; it may end too early, after `LONGEST_S`."""
+        poll, clock = self._poll, self._clock
+        self._turn.beat()
         if timeout_s == 0:
-            self._turn.beat()
-            return self._poll(0)
+            return poll(0)
         if timeout_s is not None and timeout_s > LONGEST_S:
             timeout_s = LONGEST_S
-        with self._turn:
-            return self._wait(timeout_s)
-
-    def _wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
-        poll, clock = self._poll, self._clock
         found: list[tuple[int, int]] = []
         start = now = clock()
         if self._lively and (timeout_s is None or timeout_s * 1e9 > self._spin_ns):
@@ -109,7 +105,8 @@ class Waiting:
                 found = poll(0)
                 now = clock()
         if not found:
-            found = poll(timeout_s if timeout_s is None else timeout_s - (now - start) / 1e9)
+            with self._turn:
+                found = poll(timeout_s if timeout_s is None else timeout_s - (now - start) / 1e9)
             now = clock()
         self._lively = now - start < self._short_ns
         return found
