@@ -91,7 +91,7 @@ def test_a_command_of_dora_rs_that_is_not_there_yet_is_called_so(
     [
         ("validat", "there is no command `validat`; did you mean `dora validate`?"),
         ("topics", "there is no command `topics`; did you mean `dora topic`?"),
-        ("qqq", "there is no command `qqq`; commands: build, expand, graph,"),
+        ("qqq", "there is no command `qqq`; commands: build, clean, completion,"),
         ("my/flow.yml", "to run that dataflow: `dora run my/flow.yml`"),
     ],
 )

@@ -169,7 +169,6 @@ def test_one_that_is_closed_does_nothing_more(file: Path) -> None:
         (b"# coding: nosuch\n", "SyntaxError: unknown encoding: nosuch"),
         (b"x\0\n", "null bytes"),
         (b"-" * 100_000 + b"1", "MemoryError"),
-        (b"x" + b".x" * 100_000, "RecursionError"),
     ],
 )
 def test_whatever_does_not_compile_is_told_with_its_line(

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import json
 import os
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -244,10 +243,8 @@ def test_what_a_client_sends_costs_only_its_own_connection(tmp_path: Path, sent:
         loop = asyncio.get_running_loop()
 
         async def attack() -> None:
-            client = socket.socket(socket.AF_UNIX)
+            client = endpoint.connect(endpoint.address_of(launched.dataflow_id))
             client.setblocking(False)
-            address = endpoint.address_of(launched.dataflow_id)
-            await loop.sock_connect(client, "\0" + address[1:])
             await loop.sock_sendall(client, sent)
             if len(sent) > 2:
                 assert await loop.sock_recv(client, 1) == b""

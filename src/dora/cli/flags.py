@@ -33,6 +33,15 @@ class Command(click.Command):
         return super().get_short_help_str(1000)
 
 
+class Group(click.Group):
+    """Shows its whole first sentence in the list of commands."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """The first sentence, however long."""
+        del limit
+        return super().get_short_help_str(1000)
+
+
 class ExitFlagCommand(Command):
     """Gives `--exit-when-nodes-finish` its optional value, which only `=` may attach."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dora.cli.flags import FLOW, FORMATS, Command, coordinator_flags
+from dora.cli.flags import FLOW, FORMATS, Command, Group, coordinator_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def status(flow: Path | None, shape: str) -> int:
     return 0
 
 
-@click.group()
+@click.group(cls=Group)
 def system() -> None:
     """Look after what runs dataflows."""
 

@@ -10,6 +10,7 @@ import click
 from dora.cli.flags import (
     FORMATS,
     Command,
+    Group,
     complete_nodes,
     coordinator_flags,
     dataflow_flag,
@@ -22,7 +23,7 @@ _format_flag = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def node() -> None:
     """Look at single nodes of running dataflows, and change them."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dora.cli.flags import FORMATS, Command, coordinator_flags, dataflow_flag
+from dora.cli.flags import FORMATS, Command, Group, coordinator_flags, dataflow_flag
 
 if TYPE_CHECKING:
     from dora.wire.visits import AskParam
@@ -27,7 +27,7 @@ class _SetCommand(Command):
     ignore_unknown_options = True
 
 
-@click.group()
+@click.group(cls=Group)
 def param() -> None:
     """Read and change parameters of running nodes."""
 

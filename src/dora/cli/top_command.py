@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import click
 
-from dora.cli.flags import Command, coordinator_flags, only_dataflow_flag
+from dora.cli.flags import Command, Group, coordinator_flags, only_dataflow_flag
 
 
-@click.group()
+@click.group(cls=Group)
 def inspect() -> None:
     """Look at running dataflows."""
 

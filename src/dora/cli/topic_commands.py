@@ -9,12 +9,12 @@ from pathlib import Path
 
 import click
 
-from dora.cli.flags import FORMATS, Command, coordinator_flags, dataflow_flag
+from dora.cli.flags import FORMATS, Command, Group, coordinator_flags, dataflow_flag
 
 _SECONDS = click.FloatRange(min=0, min_open=True)
 
 
-class _Topics(click.Group):
+class _Topics(Group):
     command_class = Command
 
 

@@ -204,9 +204,7 @@ class Carrier:
             return
         node = self._roster[admit.node].plan
         stack_fd = self._stacks.open(node.id, link.pid)
-        message, fds = self.wiring.welcome(
-            node, link.incarnation, admit.restarts, admit.without, stack_fd
-        )
+        message, fds = self.wiring.welcome(node, link.incarnation, admit, stack_fd)
         link.send(message, fds)
         os.close(stack_fd)
         self.wiring.welcomed(node)

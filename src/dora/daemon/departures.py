@@ -180,6 +180,7 @@ class Departures:
                 self._book.read_by(node.id), died=False
             )
         node.life.handle(lifecycle.NodeLeft())
+        node.readers_gone = node.readers_gone and not clean  # it may live on, and look at values
         instructions: list[Instruction] = []
         if clean or node.goal is not Goal.NONE:
             instructions += self._book.close(self._book.written_by(node.id))

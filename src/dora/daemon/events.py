@@ -210,6 +210,8 @@ class Admit(msgspec.Struct, frozen=True):
     without: frozenset[int] = frozenset()
     """Edges that are over and not part of it."""
     restarts: int = 0
+    takes_over: bool = False
+    """Processes were this node before, and all of them have ended."""
 
 
 class OpenBarrier(msgspec.Struct, frozen=True):

@@ -68,6 +68,8 @@ class NodeRecord:
         self.tickets: list[int] = []
         """Who wants to know when it has come to its goal."""
         self.successor: Successor | None = None
+        self.readers_gone = True
+        """Whether all processes that were this node before have ended, and so hold nothing."""
         self.watched_to_finish = False
         """Whether a timer runs since nothing feeds it any more."""
         self.take_plan(plan)
@@ -87,6 +89,7 @@ class NodeRecord:
             killed_why=self.killed_why,
             failed=self.failed,
             goal=self.goal.name,
+            readers_gone=self.readers_gone,
             watched_to_finish=self.watched_to_finish,
             window=self.restarts.window,
         )
@@ -105,6 +108,7 @@ class NodeRecord:
         record.killed, record.killed_why = saved.killed, saved.killed_why
         record.failed = saved.failed
         record.goal = Goal[saved.goal]
+        record.readers_gone = saved.readers_gone
         record.watched_to_finish = saved.watched_to_finish
         record.restarts.take_over(saved.window)
         return record

@@ -35,6 +35,7 @@ class SavedNode(msgspec.Struct, frozen=True):
     killed_why: str | None
     failed: bool
     goal: str
+    readers_gone: bool
     watched_to_finish: bool
     window: tuple[int, float]
     """Restarts in the present window, and since when."""

@@ -204,7 +204,9 @@ class Supervisor:
         without = frozenset(
             edge.number for edge in over if edge.sender == node.id or self._book.is_lost(edge)
         ) | frozenset(edge.number for edge in self._unfed(node.id))
-        instructions.append(Admit(node.id, without, max(node.restart_count, node.joins - 1)))
+        again = node.joins > 1
+        restarts = max(node.restart_count, node.joins - 1)
+        instructions.append(Admit(node.id, without, restarts, again and node.readers_gone))
         if node.joins > 1:
             instructions += [
                 Tell(receiver, NodeRestarted(node.id))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from dora.daemon.edges import Edge
+    from dora.daemon.events import Admit
     from dora.descriptor.plan import NodePlan, Plan
 
 
@@ -176,8 +177,7 @@ class Wiring:
         self,
         node: NodePlan,
         incarnation: int,
-        restarts: int,
-        without: frozenset[int],
+        admit: Admit,
         stack_fd: int,
     ) -> tuple[Welcome, list[int]]:
         """A node's wiring and its descriptors, which stay the wiring's: see `welcomed`.
@@ -186,11 +186,10 @@ class Wiring:
         """
         memory = self._fresh_memory(node.id)
         here = [e for e in self._edges.values() if e.number in self._pipes]
-        here = [edge for edge in here if edge.number not in without]
+        here = [edge for edge in here if edge.number not in admit.without]
         outputs = [OutputWire(one, self._routes(here, node.id, one)) for one in node.outputs]
         reads = [edge for edge in here if edge.receiver == node.id and not edge.tap]
-        again = self.boards.of(node.id) is not None
-        inputs = [input_wire(edge, takes_over=again) for edge in reads]
+        inputs = [input_wire(edge, takes_over=admit.takes_over) for edge in reads]
         arenas = self._arenas(dict.fromkeys(memory_owner(edge) for edge in reads))
         board = self.boards.renew(node.id, outputs, inputs)
         fds = [memory.read_write, board.fd, stack_fd, *(arena.read_only for arena in arenas)]
@@ -204,7 +203,7 @@ class Wiring:
             dataflow=self._dataflow_id,
             node=node.id,
             incarnation=incarnation,
-            restart_count=restarts,
+            restart_count=admit.restarts,
             arena=memory.wire,
             arenas=[arena.wire for arena in arenas],
             outputs=outputs,
