@@ -2,7 +2,7 @@
 
 import sys
 
-from dora.background.daemon import main
+from dora.background.coming_up import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

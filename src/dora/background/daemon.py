@@ -12,8 +12,6 @@ Elsewhere: the questions (`wire.background`), names (`background.runs`), what is
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
 import os
 import signal
 import sys
@@ -28,19 +26,17 @@ from dora.background.handover import (
     SavedRun,
     become,
     check,
-    keep_from_nodes,
-    read_saved,
     saved_daemon,
 )
 from dora.background.journal import Journal, Told
-from dora.background.places import LOG, READY, STATE, TAKEN, folder_of, settle
 from dora.background.runs import Runs
-from dora.background.store import Store, StoreError, archive
+from dora.background.store import Store
 from dora.daemon.door import Door
 from dora.daemon.launch import Launched, Starter, launch
 from dora.daemon.report import failure_text, summary_text
 from dora.daemon.saved import SavedDataflow, SavedListener
-from dora.daemon.server import Server, Settings
+from dora.daemon.server import Server
+from dora.daemon.settings import Settings
 from dora.descriptor.packing import unpack_plan
 from dora.errors import DoraError, ProtocolError
 from dora.transport import endpoint
@@ -342,73 +338,3 @@ class Daemon:
         runs = [SavedRun(f.run, f.packed, f.server.saved()) for f in self._flows.values()]
         at = SavedListener(listener.address, fds, listener.inode)
         return saved_daemon(self._started_ns, at, runs)
-
-
-def main(args: list[str]) -> int:
-    """The process.
-
-    Args:
-        args: `--check FD`: say whether what was saved there can be taken over; `--resume FD`: take
-            it over; else a descriptor that is told how this came up, and maybe `--recreate-store`.
-    """
-    if args[0] in ("--check", "--resume"):
-        return _take_over(int(args[1]), only_check=args[0] == "--check")
-    ready = int(args[0])
-    settle()
-    address = endpoint.daemon_address(endpoint.checkout())
-    folder = folder_of(address)
-    journal = Journal(folder / LOG)
-
-    def tell(word: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError):  # whoever started it waits no more
-            os.write(ready, word)
-        os.close(ready)
-
-    try:
-        listener = endpoint.Listener(address)
-    except OSError as exc:
-        tell(TAKEN if exc.errno == errno.EADDRINUSE else f"`{address}`: {exc.strerror}".encode())
-        return 1
-    try:
-        if "--recreate-store" in args:
-            archive(folder / STATE)
-        store = Store(folder / STATE, lambda text: journal.say("warn", text))
-    except StoreError as exc:
-        listener.close()
-        tell(str(exc).encode())
-        return 1
-    os.chdir(endpoint.checkout() or "/")  # holds no other folder
-    asyncio.run(_serve(listener, store, journal, lambda: tell(READY)))
-    store.close()
-    return 0
-
-
-def _take_over(fd: int, *, only_check: bool) -> int:
-    """Go on where another program of this process was."""
-    try:
-        saved = read_saved(fd)
-    except DoraError as exc:
-        print(exc, file=sys.stderr)
-        return 1
-    if only_check:
-        return 0
-    keep_from_nodes(saved)
-    at = saved.listener
-    folder = folder_of(at.address)
-    journal = Journal(folder / LOG)
-    journal.say("info", f"dora {VERSION} takes over from dora {saved.version}")
-    listener = endpoint.Listener.resumed(at.address, at.fds, at.inode)
-    store = Store(folder / STATE, lambda text: journal.say("warn", text))
-    asyncio.run(_serve(listener, store, journal, lambda: None, saved))
-    store.close()
-    return 0
-
-
-async def _serve(
-    listener: endpoint.Listener,
-    store: Store,
-    journal: Journal,
-    when_ready: Callable[[], None],
-    saved: SavedDaemon | None = None,
-) -> None:
-    await Daemon(listener, store, journal, saved).serve(when_ready)

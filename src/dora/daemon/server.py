@@ -18,8 +18,6 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from dora.daemon.callbacks import Callbacks
 from dora.daemon.carrier import Carrier
 from dora.daemon.crew import Crew
@@ -38,6 +36,7 @@ from dora.daemon.params import ParamDesk
 from dora.daemon.reception import Reception
 from dora.daemon.report import Outcome
 from dora.daemon.saved import SavedDataflow, SavedListener
+from dora.daemon.settings import Settings
 from dora.daemon.stacks import Stacks
 from dora.daemon.supervisor import Supervisor
 from dora.daemon.taps import TapDesk
@@ -59,19 +58,6 @@ if TYPE_CHECKING:
 
 
 _WATCHERS_HEAR_WITHIN_S = 5.0
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """How a dataflow is served."""
-
-    name: str | None = None
-    """What the user calls it; None: by its file."""
-    background: bool = False
-    """Whether the background daemon serves it."""
-    hot_reload: bool = False
-    params: dict[str, dict[str, bytes]] = {}
-    """Parameters that were set before: node id, key, JSON."""
-    graces: Graces = Graces()
 
 
 async def run_dataflow(plan: Plan, observer: Observer, graces: Graces | None = None) -> Outcome:

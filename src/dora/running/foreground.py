@@ -117,7 +117,8 @@ class Foreground:
     async def _serve(self, launched: Launched, heeded: list[signal.Signals]) -> Outcome:
         import asyncio
 
-        from dora.daemon.server import Server, Settings
+        from dora.daemon.server import Server
+        from dora.daemon.settings import Settings
         from dora.running.progress import Progress
         from dora.running.screen import open_screen
         from dora.running.starting import show_start
