@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import select
 import struct
 import termios
 from contextlib import contextmanager
@@ -72,9 +73,12 @@ def test_a_shorter_text_covers_the_longer_one_and_clear_leaves_nothing() -> None
         progress.show("waiting")  # nothing new
         progress.clear()
         progress.clear()
-        assert os.read(screen, 1000) == (
-            b"\rwaiting for plot" + b"\rwaiting         " + b"\r       \r"
-        )
+        wanted = b"\rwaiting for plot" + b"\rwaiting         " + b"\r       \r"
+        seen = b""
+        while len(seen) < len(wanted):  # a terminal hands it over piece by piece
+            assert select.select([screen], [], [], 5.0)[0]
+            seen += os.read(screen, 1000)
+        assert seen == wanted
 
 
 def test_a_pipe_a_file_and_no_stream_at_all_get_nothing() -> None:
