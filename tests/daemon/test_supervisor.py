@@ -284,7 +284,7 @@ def test_a_dynamic_sender_that_died_feeds_its_consumers_again_when_it_is_back() 
     gone = supervisor.handle(Disconnected("camera", 0, clean=False))
     assert without_notices(gone) == []
     assert without_notices(supervisor.handle(Connected("camera", 1, 9))) == [
-        Admit("camera", restarts=1),
+        Admit("camera", restarts=1, takes_over=True),
         Tell("plot", NodeRestarted("camera")),
         OpenBarrier(("camera",)),
     ]

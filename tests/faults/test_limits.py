@@ -175,7 +175,7 @@ def test_an_ordinary_user_runs_300_edges_with_the_default_pipe_budget(
 ) -> None:
     folder, become = ordinary
     with Flow(folder, hub_and_rim()) as flow:
-        flow.start(before=become, HOME=str(folder))
+        flow.start(before=become, HOME=str(folder), DORA_RUNTIME_DIR="")
         assert flow.heard("back") == [True]
         status, out, err = flow.end()
         assert status == 0, err
@@ -187,7 +187,7 @@ def test_an_ordinary_user_is_told_of_a_queue_that_the_kernel_does_not_grant(
 ) -> None:
     folder, become = ordinary
     with Flow(folder, talker(5000)) as flow:
-        flow.start(before=become, HOME=str(folder))
+        flow.start(before=become, HOME=str(folder), DORA_RUNTIME_DIR="")
         assert flow.heard("last") == [[2999], 1]
         status, out, err = flow.end()
         assert status == 0, err
@@ -199,7 +199,7 @@ def test_a_used_up_pipe_budget_makes_queues_shorter_and_nothing_else(
 ) -> None:
     folder, become = ordinary
     with Flow(folder, talker(2000, inputs=80)) as flow:
-        flow.start(before=become, HOME=str(folder))
+        flow.start(before=become, HOME=str(folder), DORA_RUNTIME_DIR="")
         assert flow.heard("last") == [[2999], 80]
         status, out, err = flow.end()
         assert status == 0, err

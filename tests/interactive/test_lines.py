@@ -258,4 +258,6 @@ def test_a_signal_handler_may_send_in_the_midst_of_a_send(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     *sent, end = objects(done.stdout)
     of = {name: [m["data"][0] for m in sent if m["id"] == name] for name in ("signal", "loop")}
-    assert of == {"signal": list(range(1, 51)), "loop": list(range(end["data"][0]))}
+    # A handler may itself be interrupted by the next one, just before it sends.
+    assert sorted(of["signal"]) == list(range(1, 51))
+    assert of["loop"] == list(range(end["data"][0]))
