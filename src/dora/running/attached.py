@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 from dora.daemon.link import Link
 from dora.daemon.logs import LogLine
 from dora.errors import DoraError, ProtocolError
+from dora.running.attached_start import Starting
+from dora.running.progress import Progress
 from dora.running.screen import open_screen
 from dora.transport import endpoint
 from dora.version import VERSION
@@ -71,22 +74,40 @@ class Attached:
     async def _watch(self) -> Ended | None:
         loop = asyncio.get_running_loop()
         self._over: asyncio.Future[Ended | None] = loop.create_future()
+        self._progress = Progress(sys.stderr)
+        self._screen: Screen | StreamScreen = open_screen(
+            loop,
+            self._options,
+            self._dataflow,
+            lambda: self._fail(""),
+            self._progress.clear,
+        )
         try:
-            sock = endpoint.connect(endpoint.address_of(self._dataflow))
+            self._link = self._connect()
         except OSError:  # it was over at once
             return None
-        self._screen: Screen | StreamScreen = open_screen(
-            loop, self._options, self._dataflow, lambda: self._fail("")
-        )
-        link = Link(loop, sock, self)
-        link.send(Greet(PROTOCOL, VERSION))
-        loop.add_signal_handler(signal.SIGINT, self._interrupt, link)
+        starting = Starting(self._dataflow, self._progress) if self._progress.width else None
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
         try:
             return await self._over
         finally:
             loop.remove_signal_handler(signal.SIGINT)
-            link.close()
+            self._link.close()
+            if starting is not None:
+                starting.close()
+            self._progress.clear()
             self._screen.finish()
+
+    def _connect(self) -> Link:
+        """Come to the daemon, for the first time or after it was replaced.
+
+        Raises:
+            OSError: the dataflow is over.
+        """
+        sock = endpoint.connect(endpoint.address_of(self._dataflow))
+        link = Link(asyncio.get_running_loop(), sock, self)
+        link.send(Greet(PROTOCOL, VERSION))
+        return link
 
     def on_frame(self, link: Link, body: bytes) -> None:
         """The daemon said something."""
@@ -107,12 +128,16 @@ class Attached:
             self._fail(answer.reason)
 
     def on_end(self, link: Link, problem: str | None) -> None:
-        """The daemon is gone, or has said all."""
+        """The daemon is gone, was replaced, or has said all."""
         del link
-        if problem is None:
-            self._finish(None)
-        else:
+        if problem is not None:
             self._fail(problem)
+            return
+        try:
+            if not self._over.done():
+                self._link = self._connect()
+        except OSError:
+            self._finish(None)
 
     def on_written(self, link: Link) -> None:
         """The daemon looks at its socket by itself."""
@@ -122,9 +147,9 @@ class Attached:
             self._screen.notice("warn", f"{lost} lines were not shown: read too slowly")
         self._screen.lines([as_log_line(line) for line in lines])
 
-    def _interrupt(self, link: Link) -> None:
+    def _interrupt(self) -> None:
         self._interrupts += 1
-        link.send(AskStop("Ctrl-C", force=self._interrupts > 1))
+        self._link.send(AskStop("Ctrl-C", force=self._interrupts > 1))
         if self._interrupts > 1:
             self._fail("the nodes were killed")
 
