@@ -42,7 +42,7 @@ class _Memory:
     """A sender's arena as the daemon holds it."""
 
     def __init__(self, name: str, arena_id: int) -> None:
-        self.wire = ArenaWire(arena_id, DEFAULT_ARENA_BYTES)
+        self.wire = ArenaWire(arena_id, DEFAULT_ARENA_BYTES, name)
         self.read_write = create_memory(f"dora {name}", DEFAULT_ARENA_BYTES)
         self.read_only = reopen_read_only(self.read_write)
         self.sent: dict[int, int] = {}

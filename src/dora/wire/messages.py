@@ -123,7 +123,9 @@ class ArenaWire(msgspec.Struct, frozen=True):
     """Shared memory of one incarnation of one sender."""
 
     arena: int
+    """Greater than that of the sender's earlier ones."""
     size_bytes: int
+    sender: str = ""
 
 
 class Descriptors(msgspec.Struct, tag="descriptors", frozen=True):
