@@ -31,6 +31,8 @@ class EdgeBook:
         self._roster = roster
         self._closed: set[int] = set()
         self._lost: set[int] = set()
+        self._detached: set[int] = set()
+        """Those that were taken away from their receivers, which may be given others."""
         self.next_number = 0
         for edge in edges:
             self.add(edge)
@@ -92,8 +94,15 @@ class EdgeBook:
         reads = [e for e in self.read_by(node) if e.feed != "dataflow" and not self.is_lost(e)]
         return bool(reads) and all(self.is_closed(edge) for edge in reads)
 
+    def was_detached(self, node: str) -> bool:
+        """Whether a wire was taken away from a node."""
+        return any(edge.number in self._detached for edge in self.read_by(node))
+
     def close(self, edges: Iterable[Edge], *, detached: bool = False) -> list[Instruction]:
         """Their senders will send nothing more."""
+        edges = list(edges)
+        if detached:
+            self._detached.update(edge.number for edge in edges)
         fresh = [e.number for e in edges if e.number not in self._closed]
         self._closed.update(fresh)
         wanted = tuple(number for number in fresh if number not in self._lost)

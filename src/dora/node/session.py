@@ -254,8 +254,8 @@ class Session:
 
     def _obey(self, message: messages.DaemonMessage) -> None:
         match message:
-            case messages.Stop():
-                self.interrupted = True
+            case messages.Stop(alone=alone):
+                self.interrupted = self.interrupted or not alone
                 self.stream.post(events.stop("MANUAL"))
             case messages.ReceiverGone(edges=edges, died=died):
                 self.sender.receiver_gone(edges, died=died, unread=True)

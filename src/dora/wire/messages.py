@@ -183,6 +183,8 @@ class Stop(msgspec.Struct, tag="stop", frozen=True):
     """Daemon to node: hand out STOP with this id."""
 
     id: str
+    alone: bool = False
+    """Only this node is to end: those it sends to read on, so that it may wait for room."""
 
 
 class NodeFailed(msgspec.Struct, tag="node_failed", frozen=True):
