@@ -84,7 +84,8 @@ n = int(file.read_text()) if file.exists() else 0
 while (event := node.try_recv()) is None or event["type"] != "STOP":
     node.send_output("out", np.full({size}, n % 251, np.uint8), {{"n": n}})
     n += 1
-    file.write_text(str(n))
+    Path("sent.new").write_text(str(n))
+    os.replace("sent.new", file)  # it may be killed at any moment
     time.sleep({every_s})
 """
 
