@@ -87,19 +87,18 @@ class Changes:
         if event.plan.log_routes:
             error = "a node that is added to a running dataflow cannot have `dora/logs` inputs"
             return [Answered(event.ticket, error=error)]
-        records = [self._roster.add(node) for node in event.plan.nodes]
-        new = {record.id for record in records}
+        coming = {node.id for node in event.plan.nodes}
         running = [record.plan for record in self._roster]
-        instructions: list[Instruction] = []
-        for edge in edges_of(event.plan, self._book.next_number, running):
-            if edge.sender not in self._roster:
+        edges = edges_of(event.plan, self._book.next_number, running)
+        for edge in edges:
+            if edge.sender not in self._roster and edge.sender not in coming:
                 error = f"input `{edge.target}` reads from node `{edge.sender}`: "
-                for record in records:
-                    self._roster.remove(record.id)
-                error += self._roster.absent(edge.sender)
-                return [Answered(event.ticket, error=error)]
+                return [Answered(event.ticket, error=error + self._roster.absent(edge.sender))]
+        records = [self._roster.add(node) for node in event.plan.nodes]
+        instructions: list[Instruction] = []
+        for edge in edges:
             # One that runs already must not send to, let alone wait for, one that is loading.
-            runs = edge.feed == "node" and edge.sender not in new
+            runs = edge.feed == "node" and edge.sender not in coming
             self._book.add(edge, unfed=runs)
             instructions.append(OpenEdge(edge, False, False) if runs else self._open(edge))
         named = listed(record.id for record in records)
@@ -181,11 +180,16 @@ class Changes:
         """The successor failed: the node goes on, or is started as it was if it has ended."""
         node.successor = None
         error = f"the successor of node `{node.id}` {told}"
-        if node.goal is Goal.REPLACE:
-            node.goal = Goal.RESTART
-        else:
+        again: list[Instruction] = []
+        if node.goal is not Goal.REPLACE:
             error += "\nthe old one goes on"
-        return [Notice("error", error), Answered(successor.ticket, error=error)]
+        elif node.state is NodeState.BACKOFF:
+            error += "\nthe old one, which has ended, is started again"
+            node.restart_count += 1
+            again = self._departures.end(node, Goal.RESTART, None)
+        else:
+            node.goal = Goal.RESTART
+        return [Notice("error", error), *again, Answered(successor.ticket, error=error)]
 
     def take_over(self, node: NodeRecord) -> Successor | None:
         """The old process is gone: put its successor in its place, if that is there."""

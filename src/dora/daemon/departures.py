@@ -57,6 +57,8 @@ class Departures:
         if node is None:
             return _answers(tickets, error=self._roster.absent(event.node))
         if (problem := self._against(node, event)) is not None:
+            if event.ticket is None:  # nobody else would hear of it
+                return [Notice("warn", f"node `{node.id}`: no {event.action}: {problem}")]
             return _answers(tickets, error=problem)
         node.tickets += tickets
         told: list[Instruction] = [Notice("info", f"node `{node.id}`: {event.why}")]
@@ -68,6 +70,8 @@ class Departures:
             return f"the dataflow is {self._flow.phase.name.lower()}"
         if node.goal is not Goal.NONE:
             return f"node `{node.id}` is being ended already ({node.goal.name.lower()})"
+        if node.successor is not None:
+            return f"node `{node.id}` is being replaced"
         if event.action == "restart" and node.dynamic:
             return f"{node.kind} `{node.id}` was not started by dora: start it again yourself"
         if event.action != "remove" and node.state is NodeState.FINISHED:
@@ -92,7 +96,7 @@ class Departures:
             return self._over(node, died=True)
         instructions: list[Instruction] = []
         if node.linked and not (node.alive and state in _UNDONE):
-            instructions.append(Tell(node.id, Stop("MANUAL")))
+            instructions.append(Tell(node.id, Stop("MANUAL", alone=True)))
         elif node.alive:
             instructions.append(SignalNode(node.id, signal.SIGTERM))
         node.life.handle(lifecycle.StopRequested())
@@ -230,6 +234,11 @@ class Departures:
         node.killed_why = None
         if in_s is not None:
             return self._to_backoff(node, told, in_s, verdict)
+        if node.successor is not None and not flow.ending:
+            node.goal = Goal.REPLACE
+            node.life.handle(lifecycle.ExitedToRestart())
+            node.incarnation = node.new_incarnation()
+            return [Notice("warn", f"{told}; its successor, which is loading, is to take over")]
         node.life.handle(lifecycle.ExitedForGood())
         if node.goal in (Goal.STOP, Goal.REMOVE) and verdict is Verdict.KILLED_BY_DORA:
             verdict = Verdict.SUCCESS  # told already, and it is no failure of the dataflow
@@ -276,7 +285,8 @@ class Departures:
             return None, ""
         if node.plan.operator_sources and event.returncode >= 0:
             return None, ""  # its operators were started again as often as they may be
-        if self._book.all_closed(node.id) and not node.plan.timers and not event.unread:
+        at_its_end = self._book.all_closed(node.id) and not self._book.was_detached(node.id)
+        if at_its_end and not node.plan.timers and not event.unread:
             return None, "; not restarting it, because all of its inputs are closed"
         in_s = node.restarts.after_failure(event.at_s)
         if in_s is None:

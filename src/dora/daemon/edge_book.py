@@ -33,6 +33,8 @@ class EdgeBook:
         self._lost: set[int] = set()
         self._unfed: set[int] = set()
         """Edges whose sender does not know of them yet."""
+        self._detached: set[int] = set()
+        """Those that were taken away from their receivers, which may be given others."""
         self.next_number = 0
         for edge in edges:
             self.add(edge)
@@ -70,17 +72,18 @@ class EdgeBook:
         self._unfed.difference_update(edge.number for edge in fed)
         return [edge for edge in fed if not self.is_over(edge)]
 
-    def marks(self) -> tuple[list[int], list[int], list[int]]:
-        """Numbers of edges that are closed, that are lost, and that are not fed yet."""
-        return sorted(self._closed), sorted(self._lost), sorted(self._unfed)
+    def marks(self) -> list[list[int]]:
+        """Numbers of edges that are closed, lost, not fed yet, detached."""
+        return [sorted(marked) for marked in self._marked()]
 
-    def resume(
-        self, marks: tuple[Iterable[int], Iterable[int], Iterable[int]], next_number: int
-    ) -> None:
+    def resume(self, marks: list[list[int]], next_number: int) -> None:
         """Go on where another book was left."""
-        for mine, theirs in zip((self._closed, self._lost, self._unfed), marks, strict=True):
+        for mine, theirs in zip(self._marked(), marks, strict=True):
             mine.update(theirs)
         self.next_number = next_number
+
+    def _marked(self) -> tuple[set[int], ...]:
+        return self._closed, self._lost, self._unfed, self._detached
 
     def touching(self, node: str) -> list[Edge]:
         """Edges that a node sends on or receives from."""
@@ -123,8 +126,15 @@ class EdgeBook:
         reads = [e for e in self.read_by(node) if e.feed != "dataflow" and not self.is_lost(e)]
         return bool(reads) and all(self.is_closed(edge) for edge in reads)
 
+    def was_detached(self, node: str) -> bool:
+        """Whether a wire was taken away from a node."""
+        return any(edge.number in self._detached for edge in self.read_by(node))
+
     def close(self, edges: Iterable[Edge], *, detached: bool = False) -> list[Instruction]:
         """Their senders will send nothing more."""
+        edges = list(edges)
+        if detached:
+            self._detached.update(edge.number for edge in edges)
         fresh = [e.number for e in edges if e.number not in self._closed]
         self._closed.update(fresh)
         wanted = tuple(number for number in fresh if number not in self._lost)

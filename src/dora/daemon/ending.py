@@ -126,7 +126,7 @@ class Ending:
                 continue
             if node.alive and state in (NodeState.SPAWNING, NodeState.WAITING):
                 instructions.append(SignalNode(node.id, signal.SIGTERM))
-            elif node.linked and (state is NodeState.RUNNING or node.dynamic):
+            elif node.linked and (node.dynamic or state in (NodeState.RUNNING, NodeState.STOPPING)):
                 instructions.append(Tell(node.id, Stop("MANUAL")))
             if node.successor is not None:
                 sign = SignalNode(node.id, signal.SIGTERM, node.successor.incarnation)

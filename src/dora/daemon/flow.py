@@ -62,7 +62,7 @@ class Flow:
         self.never_joined += saved.never_joined
         self.roster = Roster(NodeRecord.resumed(node) for node in saved.nodes)
         self.book = EdgeBook(tuple(saved.edges), self.roster)
-        self.book.resume((saved.closed, saved.lost, saved.unfed), saved.next_edge)
+        self.book.resume(saved.marks, saved.next_edge)
 
     @property
     def ending(self) -> bool:

@@ -1,9 +1,9 @@
 """Watches nodes that have limits: whether they still live, and how much memory they take.
 
 A node lives that waits in dora, or has called it since the last look: its board tells, so that it
-need not say anything and cannot be taken for dead while it waits for messages. One that is stuck in
-its own code is asked for its Python stack, which goes into its log, and is then killed; what
-follows is its restart policy's.
+need not say anything and cannot be taken for dead while it waits for messages; unless its process
+is stopped (SIGSTOP). One that is stuck in its own code is asked for its Python stack, which goes
+into its log, and is then killed; what follows is its restart policy's.
 
 Elsewhere: killing (`daemon.departures`), stacks (`daemon.stacks`), memory (`daemon.usage`).
 """
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from dora.daemon.events import KillAsked
 from dora.daemon.lifecycle import NodeState
+from dora.daemon.process import is_stopped
 from dora.errors import DoraError
+from dora.wire.board import STATE_WAITING
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,16 +41,19 @@ class Liveness:
         self._seen: tuple[int, ...] | None = None
         self._since_s = 0.0
 
-    def silent_s(self, now_s: float, turn: int, activity: tuple[int, ...]) -> float:
+    def silent_s(
+        self, now_s: float, turn: int, activity: tuple[int, ...], *, stopped: bool = False
+    ) -> float:
         """For how long it has not called dora.
 
         Args:
             now_s: By a clock that only goes forward.
             turn: The board's word: odd while it waits in dora.
             activity: What else changes on its board when it calls dora.
+            stopped: Its process does nothing, wherever it stands.
         """
         seen = (turn, *activity)
-        if turn % 2 or seen != self._seen:
+        if (turn % 2 and not stopped) or seen != self._seen:
             self._seen, self._since_s = seen, now_s
         return now_s - self._since_s
 
@@ -112,10 +117,12 @@ class Guard:
             board = self._boards.of(record.id)
             if limit_s is None or board is None or not record.linked:
                 continue
-            if record.state is not NodeState.RUNNING:
-                continue
+            if record.state is not NodeState.RUNNING or board.reader.state == STATE_WAITING:
+                continue  # it may still load what dora itself needs
             life = self._lives.setdefault((record.id, record.incarnation), Liveness())
-            silent_s = life.silent_s(now_s, board.reader.turn, board.activity())
+            turn = board.reader.turn
+            stopped = turn % 2 == 1 and is_stopped(record.pid or 0)
+            silent_s = life.silent_s(now_s, turn, board.activity(), stopped=stopped)
             if silent_s > limit_s:
                 self._end(record, limit_s)
         keys = {(record.id, record.incarnation) for record in self._roster}

@@ -68,6 +68,7 @@ class HotReload:
         self._restart = restart
         self._reload = reload
         self._notice = notice
+        self._nodes: dict[str, NodePlan] = {}
         self._files: dict[Path, list[_Part]] = {}
         self._asking: dict[tuple[Path, _Part], asyncio.Task[None]] = {}
         self._watch = FileWatch(loop, self._saved, interval_s)
@@ -77,6 +78,8 @@ class HotReload:
 
     def add(self, node: NodePlan) -> None:
         """Watch a node too, in place of one of the same id."""
+        if self._nodes.get(node.id) == node:
+            return
         self._leave(node.id)
         self._enter(node)
         self._watch.watch(self._files)
@@ -93,6 +96,7 @@ class HotReload:
             task.cancel()
 
     def _enter(self, node: NodePlan) -> None:
+        self._nodes[node.id] = node
         if not node.spawned:
             return
         executable = node.interpreter.executable if node.interpreter else None
@@ -102,6 +106,7 @@ class HotReload:
             self._files.setdefault(file, []).append(_Part(node.id, operator, executable))
 
     def _leave(self, node_id: str) -> None:
+        self._nodes.pop(node_id, None)
         left = {
             file: [part for part in parts if part.node != node_id]
             for file, parts in self._files.items()

@@ -163,6 +163,16 @@ class NodeProcess:
             setattr(self, stream, -1)
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped by a signal or a debugger; False if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            state = stat.read().rpartition(b") ")[2][:1]
+    except OSError:
+        return False
+    return state in (b"T", b"t")
+
+
 def _arm(lifeline_read: int, group: int) -> None:
     """Have the kernel kill a process group when the last write end of a pipe closes."""
     fcntl.fcntl(lifeline_read, fcntl.F_SETOWN, -group)

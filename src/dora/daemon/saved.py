@@ -49,9 +49,8 @@ class SavedFlow(msgspec.Struct, frozen=True):
     never_joined: list[str]
     nodes: list[SavedNode]
     edges: list[Edge]
-    closed: list[int]
-    lost: list[int]
-    unfed: list[int]
+    marks: list[list[int]]
+    """Numbers of edges, see `edge_book.EdgeBook.marks`."""
     next_edge: int
     stops: int
     stop_s: float

@@ -24,7 +24,17 @@ from dora.daemon.crew import Crew
 from dora.daemon.desks import ChangeDesk, Tickets
 from dora.daemon.door import Door
 from dora.daemon.drops import DropWatch
-from dora.daemon.events import AddAsked, Event, Exited, NodeAsked, SpawnFailed, StopAsked
+from dora.daemon.events import (
+    Admit,
+    Event,
+    Exited,
+    Instruction,
+    NodeAsked,
+    Retire,
+    Spawn,
+    SpawnFailed,
+    StopAsked,
+)
 from dora.daemon.flow import Graces, Phase
 from dora.daemon.guard import Guard
 from dora.daemon.hot_reload import HotReload
@@ -341,11 +351,22 @@ class Server:
         self._busy = True
         try:
             while self._events:
-                self._carrier.carry_out(self._supervisor.handle(self._events.popleft()))
-                if isinstance(event, AddAsked):
-                    self._guard.look_again()
+                instructions = self._supervisor.handle(self._events.popleft())
+                self._carrier.carry_out(instructions)
+                self._watch_nodes(instructions)
         finally:
             self._busy = False
+
+    def _watch_nodes(self, instructions: list[Instruction]) -> None:
+        """Look after nodes that came, or go by another plan now."""
+        for one in instructions:
+            if isinstance(one, Retire) and self._reload is not None:
+                self._reload.remove(one.node)
+            if isinstance(one, Spawn | Admit):
+                self._guard.look_again()
+                node = self._flow.roster.get(one.node if isinstance(one, Admit) else one.plan.id)
+                if self._reload is not None and node is not None:
+                    self._reload.add(node.plan)
 
     def _exited(self, node: str, incarnation: int, process: NodeProcess, after_s: float) -> None:
         if self._flow.roster.get(node) is None:

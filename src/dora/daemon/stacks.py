@@ -59,6 +59,9 @@ class StackPipe:
         if self._ended:
             answer(DoraError(f"its process {self.pid} is gone"))
             return
+        if not self._pid:  # which would be our own group
+            answer(DoraError("its process is in another container, beyond the daemon's sight"))
+            return
         self._waiting.append(answer)
         if len(self._waiting) > 1:
             return

@@ -74,16 +74,13 @@ class Supervisor:
     def saved(self) -> SavedFlow:
         """All of this as a value."""
         flow, book = self.flow, self.flow.book
-        closed, lost, unfed = book.marks()
         return SavedFlow(
             phase=flow.phase.name,
             failures=list(flow.failures),
             never_joined=list(flow.never_joined),
             nodes=[record.saved() for record in flow.roster],
             edges=list(book.edges.values()),
-            closed=closed,
-            lost=lost,
-            unfed=unfed,
+            marks=book.marks(),
             next_edge=book.next_number,
             stops=self._ending.stops,
             stop_s=self._ending.stop_s,

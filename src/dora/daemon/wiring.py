@@ -44,7 +44,7 @@ class _Memory:
 
     def __init__(self, saved: SavedMemory) -> None:
         self.name = saved.name
-        self.wire = ArenaWire(saved.arena, DEFAULT_ARENA_BYTES)
+        self.wire = ArenaWire(saved.arena, DEFAULT_ARENA_BYTES, saved.name)
         self.read_write = saved.read_write
         self.read_only = saved.read_only
         self.sent = saved.sent

@@ -159,6 +159,7 @@ class EventStream:
             return found  # another thread waits, and will be handed whatever comes
         try:
             if not self._ended:
+                self.turn.beat()  # it reads without waiting
                 self._pump()
             self._drain_pending(found)
             for source in sorted(list(self._sources.values()), key=last_served):
@@ -393,8 +394,7 @@ class EventStream:
             for fd in port.fds:
                 self.unwatch(fd)
             port.close()
-            following = self._inputs.end(input_id)
-            if following is not None:
+            if (following := self._inputs.end(input_id)) is not None:
                 self.add_port(following)
         if self._inputs.all_over and not port.detached:
             self._pending.append(events.stop("ALL_INPUTS_CLOSED"))

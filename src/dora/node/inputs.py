@@ -83,6 +83,8 @@ class InputPort:
         self.alarm = alarm
         self.watermark: int | float | None = None
         """The greatest that a message brought."""
+        self.arena = 0
+        """Whose memory the last message named; earlier numbers come no more."""
         self._drops_late = drops_late
         self._as_arrow = as_arrow
         self.queue_size = queue_size
@@ -113,7 +115,7 @@ class InputPort:
             self.closed = True
             return events.input_closed(self.id)
         head = HEAD.unpack_from(record)
-        kind, flags, header_bytes, metadata_bytes, _, sent_ns, _, _, size = head
+        kind, flags, header_bytes, metadata_bytes, _, sent_ns, self.arena, _, size = head
         if kind == CLOSE:
             self.closed = True
             self.detached = bool(flags & DETACHED)

@@ -17,6 +17,7 @@ import msgspec
 
 from dora.errors import NodeInitError, ProtocolError
 from dora.node import daemon_link, events
+from dora.node.arenas import Arenas
 from dora.node.event_stream import EventStream
 from dora.node.forwarding import Forwarder
 from dora.node.inputs import InputPort, dropped_when_late
@@ -80,14 +81,15 @@ class Session:
         self.sender = Sender(arena, self, turn)
         answer_into(next(fds))
         self.words[WORD_PID] = os.getpid()
-        self._arenas = {
-            wire.arena: ArenaView(next(fds), wire.size_bytes) for wire in welcome.arenas
-        }
+        self._arenas = Arenas()
+        for wire in welcome.arenas:
+            self._arenas.add(wire, ArenaView(next(fds), wire.size_bytes))
         self._wire_outputs(layout, fds)
         ports = [self._input_port(wire, fds, at) for at, wire in enumerate(welcome.inputs)]
         self._early: list[messages.DaemonMessage] = []
-        if welcome.inputs:
-            import pyarrow  # noqa: F401  # else the first message would wait for it
+        if welcome.inputs or welcome.heartbeat_s is not None:
+            # Else the first message would wait for it, and the node would seem to be stuck.
+            import pyarrow  # noqa: F401
 
         epoch_ns = self._wait_for_start()
         self.words[WORD_STATE] = STATE_RUNNING
@@ -173,8 +175,7 @@ class Session:
         if self._questions is not None:
             self._questions.close()
         self.link.close()
-        for arena in self._arenas.values():
-            arena.close()
+        self._arenas.close()
 
     def _wire_outputs(self, layout: BoardLayout, fds: Iterator[int]) -> None:
         numbers = itertools.count()
@@ -211,7 +212,7 @@ class Session:
             next(fds), next(fds), backpressure=wire.backpressure, takes_over=wire.takes_over
         )
         late = dropped_when_late()
-        return InputPort(
+        port = InputPort(
             wire.id,
             edge,
             self._find_arena,
@@ -221,6 +222,8 @@ class Session:
             as_arrow=wire.as_arrow,
             queue_size=wire.queue_size,
         )
+        self._arenas.read_by(wire.sender, port)
+        return port
 
     def _input_words(self, number: int | None) -> memoryview:
         if number is None:
@@ -243,16 +246,16 @@ class Session:
     def _find_arena(self, arena: int) -> ArenaView:
         """A sender's memory. That of one which came back is announced on the socket."""
         deadline = time.monotonic() + _NEW_ARENA_DEADLINE_S
-        while arena not in self._arenas:
+        while (view := self._arenas.find(arena)) is None:
             self.pump()
-            if arena not in self._arenas and time.monotonic() > deadline:
+            if time.monotonic() > deadline and self._arenas.find(arena) is None:
                 raise ProtocolError(f"a ticket names arena {arena}, which the daemon never sent")
-        return self._arenas[arena]
+        return view
 
     def _obey(self, message: messages.DaemonMessage) -> None:
         match message:
-            case messages.Stop():
-                self.interrupted = True
+            case messages.Stop(alone=alone):
+                self.interrupted = self.interrupted or not alone
                 self.stream.post(events.stop("MANUAL"))
             case messages.ReceiverGone(edges=edges, died=died):
                 self.sender.receiver_gone(edges, died=died, unread=True)
@@ -279,7 +282,8 @@ class Session:
                 self.stream.post({"kind": "dora", "id": source, "type": "NODE_RESTARTED"})
             case messages.NewArena(fds=count, arena=wire):
                 (fd,) = self.link.take_descriptors(count)
-                self._arenas[wire.arena] = ArenaView(fd, wire.size_bytes)
+                self._arenas.tidy()
+                self._arenas.add(wire, ArenaView(fd, wire.size_bytes))
             case messages.ExtensionAnswer():
                 if self._questions is not None:
                     self._questions.note(message)
@@ -295,11 +299,9 @@ class Session:
             case messages.AddRoute(output=output, route=route, at=at):
                 self.sender.add_route(output, self._sending_edge(route, fds, at))
             case messages.AddInput(input=wire, arenas=arenas, at=at):
+                self._arenas.tidy()
                 for arena in arenas:
-                    view = ArenaView(next(fds), arena.size_bytes)
-                    former = self._arenas.setdefault(arena.arena, view)
-                    if former is not view:
-                        view.close()  # this node reads from that sender already
+                    self._arenas.add(arena, ArenaView(next(fds), arena.size_bytes))
                 self.stream.add_port(self._input_port(wire, fds, at))
 
 

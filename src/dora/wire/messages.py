@@ -125,7 +125,9 @@ class ArenaWire(msgspec.Struct, frozen=True):
     """Shared memory of one incarnation of one sender."""
 
     arena: int
+    """Greater than that of the sender's earlier ones."""
     size_bytes: int
+    sender: str = ""
 
 
 class Descriptors(msgspec.Struct, tag="descriptors", frozen=True):
@@ -183,6 +185,8 @@ class Stop(msgspec.Struct, tag="stop", frozen=True):
     """Daemon to node: hand out STOP with this id."""
 
     id: str
+    alone: bool = False
+    """Only this node is to end: those it sends to read on, so that it may wait for room."""
 
 
 class NodeFailed(msgspec.Struct, tag="node_failed", frozen=True):
