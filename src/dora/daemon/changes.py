@@ -90,13 +90,14 @@ class Changes:
         records = [self._roster.add(node) for node in event.plan.nodes]
         running = [record.plan for record in self._roster]
         instructions: list[Instruction] = []
-        for edge in edges_of(event.plan, self._book.next_number, running):
-            if edge.sender not in self._roster:
-                error = f"input `{edge.target}` reads from node `{edge.sender}`: "
-                for record in records:
-                    self._roster.remove(record.id)
-                error += self._roster.absent(edge.sender)
-                return [Answered(event.ticket, error=error)]
+        edges = edges_of(event.plan, self._book.next_number, running)
+        stray = next((edge for edge in edges if edge.sender not in self._roster), None)
+        if stray is not None:
+            error = f"input `{stray.target}` reads from node `{stray.sender}`: "
+            for record in records:
+                self._roster.remove(record.id)
+            return [Answered(event.ticket, error=error + self._roster.absent(stray.sender))]
+        for edge in edges:
             self._book.add(edge)
             instructions += self._open(edge)
         named = listed(record.id for record in records)

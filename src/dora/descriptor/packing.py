@@ -13,6 +13,7 @@ import msgspec
 
 from dora.descriptor.plan import Plan
 from dora.errors import ProtocolError
+from dora.wire.messages import GARBAGE
 
 
 def pack_plan(plan: Plan) -> bytes:
@@ -27,9 +28,15 @@ def unpack_plan(packed: bytes) -> Plan:
         ProtocolError: the bytes hold no plan of this version.
     """
     try:
-        return msgspec.msgpack.decode(packed, type=Plan, dec_hook=_made)
-    except msgspec.MsgspecError as exc:
+        plan = msgspec.msgpack.decode(packed, type=Plan, dec_hook=_made)
+    except GARBAGE as exc:
         raise ProtocolError(f"no plan of this version of dora: {exc}") from exc
+    ids = [node.id for node in plan.nodes]
+    if len(set(ids)) < len(ids):
+        raise ProtocolError(f"no plan of dora: two nodes have one id, among {ids}")
+    if any(node.command is not None and not node.command.argv for node in plan.nodes):
+        raise ProtocolError("no plan of dora: a command without words")
+    return plan
 
 
 def _plain(value: Any) -> Any:
