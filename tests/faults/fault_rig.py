@@ -134,16 +134,16 @@ class Flow:
     def stopped(self, node: str) -> None:
         """Wait until a node has stopped itself (SIGSTOP)."""
         self.heard("spawned", node)
-        _until(lambda: _state_of(self.pids[node]) == "T", f"node {node} has not stopped")
+        until(lambda: _state_of(self.pids[node]) == "T", f"node {node} has not stopped")
 
     def reaped(self, node: str) -> None:
         """Wait until the daemon has put a node's process away."""
         pid = self.pids[node]
-        _until(lambda: not Path(f"/proc/{pid}").exists(), f"node {node} was not reaped")
+        until(lambda: not Path(f"/proc/{pid}").exists(), f"node {node} was not reaped")
 
     def assert_nothing_is_left(self) -> None:
         """No process that was heard of, no socket, no memory of this dataflow lives."""
-        alive = [pid for pid in [*self.pids.values(), *self.children] if not _gone(pid)]
+        alive = [pid for pid in [*self.pids.values(), *self.children] if not gone(pid)]
         assert not alive, f"processes left: {alive}"
         assert self.dataflow_id is None or self.dataflow_id not in _text(Path("/proc/net/unix"))
         assert not (left := list(_memory_of(self.tag))), f"memory left: {left}"
@@ -187,7 +187,7 @@ class Flow:
         os.close(self._words)
 
 
-def _until(true: Callable[[], bool], otherwise: str) -> None:
+def until(true: Callable[[], bool], otherwise: str) -> None:
     """Wait for what the kernel tells nobody of, by looking."""
     deadline = time.monotonic() + DEADLINE_S
     while not true():
@@ -207,7 +207,7 @@ def resident_bytes(pid: int, which: str = "VmRSS") -> int:
     raise AssertionError(f"process {pid} has no {which}")
 
 
-def _gone(pid: int) -> bool:
+def gone(pid: int) -> bool:
     """Whether a process ends before a deadline."""
     try:
         watched = os.pidfd_open(pid)

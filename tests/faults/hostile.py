@@ -44,7 +44,7 @@ _GREET = visits.Greet(messages.PROTOCOL, VERSION)
 _GREET_DAEMON = background.GreetDaemon(messages.PROTOCOL, VERSION)
 
 
-def _register(node: str) -> messages.Register:
+def register(node: str) -> messages.Register:
     return messages.Register(messages.PROTOCOL, VERSION, None, node, None, 1)
 
 
@@ -56,19 +56,27 @@ def of_nodes() -> list[msgspec.Struct]:
         messages.ExtensionAsk(2, "load", "space", "key"),
         messages.ExtensionAsk(3, "drain", "space"),
         messages.Goodbye(),
-        _register("camera"),
+        register("camera"),
     ]
 
 
-def of_visitors(working_dir: Path) -> list[msgspec.Struct]:
-    """What a client may ask a dataflow; nothing that stops it."""
+def of_visitors(working_dir: Path, *, harmless: bool = False) -> list[msgspec.Struct]:
+    """What a client may ask a dataflow; nothing that stops it, or (harmless) changes it."""
     more = pack_plan(two_nodes(working_dir, dynamic=False, names="-2"))
     one = two_nodes(working_dir, dynamic=False)
     instead = pack_plan(msgspec.structs.replace(one, nodes=one.nodes[:1], routes=()))
-    return [
+    looks: list[msgspec.Struct] = [
         visits.AskStack("camera"),
         visits.AskState(),
         visits.Watch(from_start=True),
+        visits.AskParam("list", "camera"),
+        visits.AskTap("camera", "image", 3),
+        _GREET,
+    ]
+    if harmless:
+        return looks
+    return [
+        *looks,
         visits.AskNode("restart", "camera", 1.0),
         visits.AskNode("stop", "plot"),
         visits.AskAdd(more),
@@ -77,25 +85,27 @@ def of_visitors(working_dir: Path) -> list[msgspec.Struct]:
         visits.AskRoute(True, "camera", "image", "plot", "more", 5, True),
         visits.AskReload("camera", "op"),
         visits.AskParam("set", "camera", "key", b"[1]"),
-        visits.AskParam("list", "camera"),
-        visits.AskTap("camera", "image", 3),
         visits.Publish("camera", "image", b"header", b"payload", b"\x80"),
-        _GREET,
     ]
 
 
-def of_clients(working_dir: Path) -> list[msgspec.Struct]:
-    """What a client may ask the background daemon; nothing that ends it."""
+def of_clients(working_dir: Path, *, harmless: bool = False) -> list[msgspec.Struct]:
+    """What a client may ask the background daemon; nothing that ends it, or starts anything."""
     plans = [pack_plan(two_nodes(working_dir, dynamic=dynamic)) for dynamic in (True, False)]
+    looks: list[msgspec.Struct] = [
+        background.AskRuns(),
+        background.AskPlan("some id"),
+        background.HandOver(["dora"], {"NAME": "value"}),
+        _GREET_DAEMON,
+    ]
+    if harmless:
+        return looks
     return [
+        *looks,
         *(background.StartDataflow(plan) for plan in plans),
         *(background.StartDataflow(plan, None, False, "other") for plan in plans),
         background.StartDataflow(plans[0], "name", True),
-        background.AskRuns(),
-        background.AskPlan("some id"),
         background.Forget(),
-        background.HandOver(["dora"], {"NAME": "value"}),
-        _GREET_DAEMON,
     ]
 
 

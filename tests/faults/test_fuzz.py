@@ -11,13 +11,12 @@ import os
 import random
 import struct
 import time
-import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fault_rig import LONG, resident_bytes
-from hostile import Attacks, of_clients, of_nodes, of_visitors, two_nodes
+from hostile import Attacks, of_clients, of_nodes, of_visitors, register, two_nodes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -193,7 +192,7 @@ class DaemonUnderAttack:
             return launch(replace(plan, working_dir=folder))
 
         monkeypatch.setattr(background_daemon, "launch", launch_here)
-        address = f"@dora-{os.getuid()}/daemon-{uuid.uuid4().hex}"
+        address = str(folder / "run" / "daemon-user")
         store = Store(folder / "state.sqlite", lambda _text: None)
         self._daemon = Daemon(endpoint.Listener(address), store, self._journal)  # type: ignore[arg-type]
         self._task = asyncio.get_running_loop().create_task(self._daemon.serve(lambda: None))
@@ -240,6 +239,7 @@ BOTH = pytest.mark.parametrize("which", ["dataflow", "background daemon"])
 def in_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.chdir(folder)
+        patch.setenv(endpoint.VARIABLE, str(folder / "run"))  # nobody else is to see these
         yield
 
 
@@ -314,7 +314,3 @@ def test_hypothesis_finds_no_words_that_harm(
         runner.run(victim.assert_it_serves())
         runner.run(victim.end())
     measured(f"hostile bytes, by hypothesis: {which}", f"{EXAMPLES:,} examples")
-
-
-def register(node: str) -> messages.Register:
-    return messages.Register(messages.PROTOCOL, "fuzz", None, node, None, 1)
