@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
 DORA = Path(sys.executable).with_name("dora")
 LONG = os.environ.get("DORA_TEST_FAULTS") == "1"
 """Whether the long versions are wanted: `make test-faults`."""
+ROUNDS = 50 if LONG else 1
 DEADLINE_S = 900.0 if LONG else 40.0
 
 _PRELUDE = """
@@ -185,6 +186,13 @@ class Flow:
         if kind is None:
             self.assert_nothing_is_left()
         os.close(self._words)
+
+
+def rounds(folder: Path) -> Iterator[Path]:
+    """A folder for each time that something is done: many where the long versions are wanted."""
+    for number in range(ROUNDS):
+        (here := folder / str(number)).mkdir()
+        yield here
 
 
 def until(true: Callable[[], bool], otherwise: str) -> None:

@@ -6,18 +6,20 @@ lie about their length, noise. The same source serves hypothesis and a campaign 
 
 from __future__ import annotations
 
-import random
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from dora.descriptor.packing import pack_plan
+from dora.descriptor.plan import Command, NodePlan, Plan, Route
 from dora.wire import background, messages, visits
 from dora.wire.framing import frame
 
-from dora.descriptor.packing import pack_plan  # isort: skip
-from dora.descriptor.plan import Command, NodePlan, Plan, Route  # isort: skip
-from pathlib import Path  # isort: skip
+if TYPE_CHECKING:
+    import random
+    from pathlib import Path
+
 
 VERSION = "fuzz"
 
@@ -117,9 +119,7 @@ class Attacks:
         others: What may be said after one, by its index.
     """
 
-    def __init__(
-        self, openings: list[msgspec.Struct], others: list[list[msgspec.Struct]]
-    ) -> None:
+    def __init__(self, openings: list[msgspec.Struct], others: list[list[msgspec.Struct]]) -> None:
         self._openings = [messages.encode(one) for one in openings]
         self._others = [[messages.encode(one) for one in group] for group in others]
         self._all = self._openings + [body for group in self._others for body in group]

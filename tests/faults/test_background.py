@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -209,9 +210,8 @@ def test_a_full_disk_under_the_state_folder_costs_only_the_memory_of_runs(
 
 def fill(path: Path) -> None:
     """Write until the disk is full."""
-    with pytest.raises(OSError, match="No space left"), path.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"\0" * 4096)
+    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        file.writelines(itertools.repeat(b"\0" * 4096))
 
 
 # ---- protocol ----

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from dora.daemon.logs import LogLine
     from dora.descriptor.plan import Plan
 
-INPUTS = 1_000_000 if LONG else 3_000
+INPUTS = 500_000 if LONG else 3_000
 EXAMPLES = 2_000 if LONG else 60
 SEED = 20_261_125
 
@@ -141,7 +141,7 @@ def _no_program(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class DataflowUnderAttack:
-    """A dataflow of two dynamic nodes, which is made anew when it was ended as a node may end it."""
+    """A dataflow of two dynamic nodes; it is made anew where it was ended as a node may end it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -205,8 +205,7 @@ class DaemonUnderAttack:
         if len(self._daemon._flows) > 20:
             for flow in list(self._daemon._flows.values()):
                 flow.server.ask_stop("the test", force=True)
-            while self._daemon._flows:
-                await asyncio.sleep(0)
+            await asyncio.gather(*(flow.task for flow in self._daemon._flows.values() if flow.task))
         return self._daemon
 
     async def end(self) -> None:
@@ -250,7 +249,7 @@ def test_hostile_bytes_cost_only_the_connection_that_sent_them(
     async def campaign() -> None:
         victim = target(which, tmp_path, monkeypatch)
         draw = random.Random(SEED)
-        began_s, before, warm = time.monotonic(), len(os.listdir("/proc/self/fd")), 0
+        began_s, warm = time.monotonic(), 0
         open_links: list[Link] = []
         for number in range(INPUTS):
             owner = await victim.ready()
@@ -278,7 +277,6 @@ def test_hostile_bytes_cost_only_the_connection_that_sent_them(
             f"{INPUTS:,} inputs in {took_s:.0f} s, memory {grown / (1 << 20):+.0f} MiB after the "
             f"first tenth; ended by a valid message and made anew {victim.made - 1} times",
         )
-        del before
 
     with in_folder(monkeypatch, tmp_path):
         asyncio.run(campaign())

@@ -1,8 +1,8 @@
 """The daemon's end of one control socket: frames in, frames and descriptors out, never blocking.
 
 What does not fit into the socket waits here, with duplicates of its descriptors, until the socket
-is writable; while much waits, nothing more is heard of who does not read. Garbage, or a frame too long for any message of a node, ends this connection and
-nothing else. Elsewhere: what messages mean (`daemon.server`), their bytes (`wire.messages`).
+is writable; while much waits, nothing more is heard of who does not read. Garbage, or a frame too
+long for any message of a node, ends this connection and nothing else. Elsewhere: what messages mean (`daemon.server`), their bytes (`wire.messages`).
 """
 
 from __future__ import annotations
