@@ -3,6 +3,7 @@
 # make bench   this dora against dora-rs 1.1.0 on the same node files
 # make microbench  what encode, send, receive and decode cost (pytest-benchmark)
 # make stress  the contract, property and kill tests twenty times over
+# make test-faults  every fault of docs/reliability.md at full length, and a table of figures (20 min)
 # make clean   remove what these made
 #
 # Needs Python 3.11 or newer with venv and pip, and a package registry; another Python: make PYTHON=...
@@ -18,7 +19,7 @@ STRESS_ROUNDS ?= 20
 STRESS_TESTS ?= $(wildcard tests/wire tests/transport tests/node tests/daemon tests/faults)
 BENCH_ARGS ?=
 
-.PHONY: demo test assets lint bench microbench stress clean
+.PHONY: demo test test-faults assets lint bench microbench stress clean
 .DELETE_ON_ERROR:
 
 demo: assets
@@ -52,6 +53,10 @@ stress: $(VENV)/.dev
 	done
 	@echo "the long version: 10^5 messages, 16 receivers, 100 MB"
 	DORA_TEST_STRESS=1 $(BIN)/python -m pytest -q -p no:cacheprovider tests/transport
+
+test-faults: $(VENV)/.dev
+	DORA_TEST_FAULTS=1 $(BIN)/python -m pytest -q -p no:cacheprovider -o faulthandler_timeout=1800 \
+		--numprocesses $(TEST_JOBS) --dist worksteal tests/faults
 
 clean:
 	rm -rf $(VENV) $(RIVAL) $(VISION)/assets $(VISION)/pictures bench/results.json bench/loan.json

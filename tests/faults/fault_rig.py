@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
 DORA = Path(sys.executable).with_name("dora")
-DEADLINE_S = 40.0
+LONG = os.environ.get("DORA_TEST_FAULTS") == "1"
+"""Whether the long versions are wanted: `make test-faults`."""
+ROUNDS = 50 if LONG else 1
+DEADLINE_S = 900.0 if LONG else 40.0
 
 _PRELUDE = """
 import json, os, signal, sys
@@ -76,13 +79,15 @@ class Flow:
         self.file.write_text(json.dumps({"nodes": listed}))  # JSON is YAML
         self.process: subprocess.Popen[str] | None = None
 
-    def start(self, *, before: Sequence[str] = (), **env: str) -> subprocess.Popen[str]:
+    def start(
+        self, *, before: Sequence[str] = (), stdout: Any = subprocess.PIPE, **env: str
+    ) -> subprocess.Popen[str]:
         """Start `dora run`; `before` is a command that runs it, such as one that sets a limit."""
         self.process = subprocess.Popen(
             [*before, str(DORA), "run", str(self.file)],
             cwd=self.folder,
             env=os.environ | env,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -105,9 +110,10 @@ class Flow:
                     return facts
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._words], [], [], left)[0]:
-                assert self.process is not None
-                self.process.kill()
-                out, err = self.process.communicate()
+                out, err = "", ""
+                if self.process is not None:
+                    self.process.kill()
+                    out, err = self.process.communicate()
                 raise AssertionError(f"nobody said {word!r}; heard {self._heard}\n{out}\n{err}")
             self._listen()
 
@@ -122,9 +128,23 @@ class Flow:
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
 
+    def signal(self, node: str, number: signal.Signals) -> None:
+        """Signal the process of a node."""
+        os.kill(self.pids[node], number)
+
+    def stopped(self, node: str) -> None:
+        """Wait until a node has stopped itself (SIGSTOP)."""
+        self.heard("spawned", node)
+        until(lambda: _state_of(self.pids[node]) == "T", f"node {node} has not stopped")
+
+    def reaped(self, node: str) -> None:
+        """Wait until the daemon has put a node's process away."""
+        pid = self.pids[node]
+        until(lambda: not Path(f"/proc/{pid}").exists(), f"node {node} was not reaped")
+
     def assert_nothing_is_left(self) -> None:
         """No process that was heard of, no socket, no memory of this dataflow lives."""
-        alive = [pid for pid in [*self.pids.values(), *self.children] if not _gone(pid)]
+        alive = [pid for pid in [*self.pids.values(), *self.children] if not gone(pid)]
         assert not alive, f"processes left: {alive}"
         assert self.dataflow_id is None or self.dataflow_id not in _text(Path("/proc/net/unix"))
         assert not (left := list(_memory_of(self.tag))), f"memory left: {left}"
@@ -168,7 +188,34 @@ class Flow:
         os.close(self._words)
 
 
-def _gone(pid: int) -> bool:
+def rounds(folder: Path) -> Iterator[Path]:
+    """A folder for each time that something is done: many where the long versions are wanted."""
+    for number in range(ROUNDS):
+        (here := folder / str(number)).mkdir()
+        yield here
+
+
+def until(true: Callable[[], bool], otherwise: str) -> None:
+    """Wait for what the kernel tells nobody of, by looking."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not true():
+        assert time.monotonic() < deadline, otherwise
+        os.sched_yield()
+
+
+def _state_of(pid: int) -> str:
+    return _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()[0]
+
+
+def resident_bytes(pid: int, which: str = "VmRSS") -> int:
+    """Memory of a process: now (`VmRSS`), or the most it ever had (`VmHWM`)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{which}:"):
+            return int(line.split()[1]) << 10
+    raise AssertionError(f"process {pid} has no {which}")
+
+
+def gone(pid: int) -> bool:
     """Whether a process ends before a deadline."""
     try:
         watched = os.pidfd_open(pid)

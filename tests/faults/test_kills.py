@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fault_rig import Flow
+from fault_rig import ROUNDS, Flow, rounds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SENDS_AND_WAITS = """
@@ -76,26 +77,30 @@ def endless(folder: Path) -> Flow:
     )
 
 
-def test_what_a_killed_sender_had_sent_arrives_then_its_failure_is_told(tmp_path: Path) -> None:
+def test_what_a_killed_sender_had_sent_arrives_then_its_failure_is_told(
+    tmp_path: Path, measured: Callable[[str, str], None]
+) -> None:
     nodes = {
         "sender": (SENDS_AND_WAITS, {"outputs": ["out"]}),
         "reader": (READS_TO_THE_END, {"inputs": {"in": "sender/out"}}),
     }
-    with Flow(tmp_path, nodes) as flow:
-        flow.start()
-        flow.heard("sent")
-        flow.kill(flow.pids["sender"])
-        numbers, types = flow.heard("read")
-        assert numbers == list(range(10))
-        assert "NODE_FAILED" in types
-        assert types.index("INPUT_CLOSED") < types.index("STOP")
-        status, _, err = flow.end()
-        assert status == 1
-        assert "SIGKILL" in err
+    for folder in rounds(tmp_path):
+        with Flow(folder, nodes) as flow:
+            flow.start()
+            flow.heard("sent")
+            flow.kill(flow.pids["sender"])
+            numbers, types = flow.heard("read")
+            assert numbers == list(range(10))
+            assert "NODE_FAILED" in types
+            assert types.index("INPUT_CLOSED") < types.index("STOP")
+            status, _, err = flow.end()
+            assert status == 1
+            assert "SIGKILL" in err
+    measured("kill -9 of a sender", f"{ROUNDS} kills, 10 messages waited each time: all arrived")
 
 
 def test_a_receiver_killed_in_mid_read_harms_nobody_and_its_memory_comes_back(
-    tmp_path: Path,
+    tmp_path: Path, measured: Callable[[str, str], None]
 ) -> None:
     sender = """
         from dora import Node
@@ -136,30 +141,37 @@ def test_a_receiver_killed_in_mid_read_harms_nobody_and_its_memory_comes_back(
         "doomed": (doomed, {"inputs": {"in": "sender/out"}}),
         "reader": (reader, {"inputs": {"in": "sender/out"}}),
     }
-    with Flow(tmp_path, nodes) as flow:
-        flow.start()
-        assert flow.heard("held")[0] <= 12
-        in_order, count = flow.heard("read")
-        assert in_order
-        assert count >= 20
-        status, _, err = flow.end()
-        assert status == 1
-        assert "doomed" in err
+    for folder in rounds(tmp_path):
+        with Flow(folder, nodes) as flow:
+            flow.start()
+            assert flow.heard("held")[0] <= 12
+            in_order, count = flow.heard("read")
+            assert in_order
+            assert count >= 20
+            status, _, err = flow.end()
+            assert status == 1
+            assert "doomed" in err
+    measured("kill -9 of a receiver that holds messages", f"{ROUNDS} kills, the other one read on")
 
 
 @pytest.mark.parametrize("target", ["dora", "all", "all but dora"])
-def test_kill_of_the_daemon_or_of_everything_leaves_nothing(target: str, tmp_path: Path) -> None:
-    with endless(tmp_path) as flow:
-        process = flow.start()
-        flow.heard("reads", "first")
-        flow.heard("reads", "second")
-        assert flow.dataflow_id is not None
-        assert len(flow.children) == 3
-        nodes = [*flow.pids.values(), *flow.children]
-        doomed = {"dora": [process.pid], "all": [process.pid, *nodes], "all but dora": nodes}
-        flow.kill(*doomed[target])
-        status, _, _ = flow.end()
-        assert status == (1 if target == "all but dora" else -9)
+def test_kill_of_the_daemon_or_of_everything_leaves_nothing(
+    target: str, tmp_path: Path, measured: Callable[[str, str], None]
+) -> None:
+    for folder in rounds(tmp_path):
+        with endless(folder) as flow:
+            process = flow.start()
+            flow.heard("reads", "first")
+            flow.heard("reads", "second")
+            assert flow.dataflow_id is not None
+            assert len(flow.children) == 3
+            nodes = [*flow.pids.values(), *flow.children]
+            doomed = {"dora": [process.pid], "all": [process.pid, *nodes], "all but dora": nodes}
+            flow.kill(*doomed[target])
+            status, _, _ = flow.end()
+            assert status == (1 if target == "all but dora" else -9)
+    what = {"dora": "`dora run`", "all": "`dora run` and its nodes", "all but dora": "all nodes"}
+    measured(f"kill -9 of {what[target]}", f"{ROUNDS} times 6 node processes, nothing left")
 
 
 def test_kill_of_the_daemon_before_its_nodes_have_joined_leaves_nothing(tmp_path: Path) -> None:

@@ -176,6 +176,8 @@ class Daemon:
 
     def _greet(self, link: Link, message: wire.GreetDaemon) -> None:
         if message.protocol != PROTOCOL:
+            told = f"a client of dora {message.version} speaks protocol {message.protocol}: refused"
+            self._journal.say("warn", told)
             raise DoraError(
                 f"dora {message.version} speaks control protocol {message.protocol}, the "
                 f"background daemon (dora {VERSION}) {PROTOCOL}; end that one "

@@ -93,7 +93,7 @@ def _signature(file: Path) -> _Signature | None:
     """
     try:
         found = os.stat(file)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in its name
         return None
     if not stat.S_ISREG(found.st_mode) or found.st_size == 0:
         return None

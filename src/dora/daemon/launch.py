@@ -64,24 +64,24 @@ class Starter:
         env = {**self.base, **self.environment(node, incarnation)}
         try:
             process = NodeProcess(node.command.argv, node.command.cwd, env)
-        except OSError as exc:
-            raise SpawnError(f"`{node.command.argv[0]}`: {exc.strerror or exc}") from exc
+        except (OSError, ValueError) as exc:  # ValueError: a NUL in a word or a variable
+            raise SpawnError(f"`{node.command.argv[0]}`: {_reason(exc)}") from exc
         if node.cpu_affinity:
             try:
                 process.pin(node.cpu_affinity)
-            except OSError as exc:
+            except (OSError, ValueError, OverflowError) as exc:
                 cores = ", ".join(map(str, node.cpu_affinity))
                 self.warnings.append(
                     f"node `{node.id}` runs on all cores: `cpu_affinity: [{cores}]` was refused "
-                    f"({exc.strerror})"
+                    f"({_reason(exc)})"
                 )
         if node.nice is not None:
             try:
                 process.set_nice(node.nice)
-            except OSError as exc:
+            except (OSError, OverflowError) as exc:
                 self.warnings.append(
                     f"node `{node.id}` runs at the daemon's own priority: `nice: {node.nice}` was "
-                    f"refused ({exc.strerror})"
+                    f"refused ({_reason(exc)})"
                 )
         return process
 
@@ -127,6 +127,10 @@ def launch(plan: Plan) -> Launched:
         except SpawnError as exc:
             launched.errors[node.id] = str(exc)
     return launched
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _command_line(command: Command, env: Mapping[str, str]) -> str:

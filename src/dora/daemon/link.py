@@ -1,8 +1,8 @@
 """The daemon's end of one control socket: frames in, frames and descriptors out, never blocking.
 
 What does not fit into the socket waits here, with duplicates of its descriptors, until the socket
-is writable. Garbage, or a frame too long for any message of a node, ends this connection and
-nothing else. Elsewhere: what messages mean (`daemon.server`), their bytes (`wire.messages`).
+is writable; while much waits, nothing more is heard of who does not read. Garbage, or a frame too
+long for any message of a node, ends this connection and nothing else. Elsewhere: what messages mean (`daemon.server`), their bytes (`wire.messages`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import array
 import errno
 import os
 import socket
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _MAX_INCOMING_BYTES = MOST_BYTES + (1 << 20)
 _READ_BYTES = 1 << 16
 _RETRY_S = 0.005
+_MOST_UNREAD_BYTES = 4 << 20
+"""Who leaves more unread is not heard until all of it was taken."""
 
 
 class LinkOwner(Protocol):
@@ -63,6 +66,8 @@ class Link:
         self._socket = sock
         self._owner = owner
         self._deframer = Deframer(_MAX_INCOMING_BYTES)
+        self._arrived: deque[bytes] = deque()
+        self._deaf = False
         self._outgoing: deque[tuple[memoryview, list[int]]] = deque()
         self.waiting_bytes = 0
         """How much the kernel has not taken yet, since the other side is slow."""
@@ -123,7 +128,8 @@ class Link:
 
     def drain(self) -> None:
         """Take in all that has arrived by now."""
-        while not self.closed and not self._closing and self._read():
+        self._hear(sys.maxsize)
+        while not self.closed and not self._closing and self._read(sys.maxsize):
             pass
 
     def close(self) -> None:
@@ -152,7 +158,7 @@ class Link:
             self.close()
             self._owner.on_end(self, problem)
 
-    def _read(self) -> bool:
+    def _read(self, most_unread: int = _MOST_UNREAD_BYTES) -> bool:
         """Take in one piece; whether there was any."""
         try:
             data = self._socket.recv(_READ_BYTES)
@@ -164,15 +170,20 @@ class Link:
             self._end(None)
             return False
         try:
-            bodies = self._deframer.feed(data)
+            self._arrived += self._deframer.feed(data)
         except ProtocolError as exc:
             self._end(str(exc))
             return False
-        for body in bodies:
-            if self.closed or self._closing:
-                break
-            self._owner.on_frame(self, body)
+        self._hear(most_unread)
         return True
+
+    def _hear(self, most_unread: int) -> None:
+        while self._arrived and not self.closed and not self._closing:
+            if self.waiting_bytes > most_unread:
+                self._deaf = True
+                self._loop.remove_reader(self._socket)
+                return
+            self._owner.on_frame(self, self._arrived.popleft())
 
     def _put(self, data: bytes, fds: list[int]) -> None:
         if self.closed:
@@ -217,6 +228,7 @@ class Link:
             if sent:
                 _close_all(fds)
                 fds.clear()
+            self.waiting_bytes -= sent
             if sent < len(data):
                 self._outgoing[0] = (data[sent:], fds)
                 return
@@ -225,6 +237,10 @@ class Link:
             self._loop.remove_writer(self._socket)
             if self._closing:
                 self.close()
+            elif self._deaf:
+                self._deaf = False
+                self._loop.add_reader(self._socket, self._read)
+                self._hear(_MOST_UNREAD_BYTES)
 
 
 def _close_all(fds: list[int]) -> None:

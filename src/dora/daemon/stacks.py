@@ -59,7 +59,7 @@ class StackPipe:
         if self._ended:
             answer(DoraError(f"its process {self.pid} is gone"))
             return
-        if not self._pid:  # which would be our own group
+        if not self.pid:  # which would be our own group
             answer(DoraError("its process is in another container, beyond the daemon's sight"))
             return
         self._waiting.append(answer)

@@ -13,6 +13,7 @@ import msgspec
 
 from dora.descriptor.plan import Plan
 from dora.errors import ProtocolError
+from dora.wire.messages import GARBAGE
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -30,7 +31,7 @@ def unpack(packed: bytes, kind: type[_T], what: str) -> _T:
     """
     try:
         return msgspec.msgpack.decode(packed, type=kind, dec_hook=_made)
-    except msgspec.MsgspecError as exc:
+    except GARBAGE as exc:
         raise ProtocolError(f"no {what} of this version of dora: {exc}") from exc
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from dora.errors import ProtocolError
-from dora.wire.messages import Refused
+from dora.wire.messages import GARBAGE, Refused
 
 
 class GreetDaemon(msgspec.Struct, tag="greet_daemon", frozen=True):
@@ -131,7 +131,7 @@ def decode_question(body: bytes) -> Message:
     """
     try:
         message: Message = _question_decoder.decode(body)
-    except msgspec.MsgspecError as exc:
+    except GARBAGE as exc:
         raise ProtocolError(f"no message to a background daemon: {exc}") from exc
     return message
 
@@ -144,6 +144,6 @@ def decode_answer(body: bytes) -> Answer:
     """
     try:
         message: Answer = _answer_decoder.decode(body)
-    except msgspec.MsgspecError as exc:
+    except GARBAGE as exc:
         raise ProtocolError(f"no message of a background daemon: {exc}") from exc
     return message

@@ -22,6 +22,9 @@ PROTOCOL = 3
 STACK_SIGNAL = 43
 """Asks a node's process for its Python stack: a real-time signal (SIGRTMIN + 9 in glibc)."""
 
+GARBAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are no message."""
+
 MAX_DESCRIPTORS_PER_FRAME = 250
 """The kernel takes 253 at most in one `sendmsg`."""
 
@@ -318,7 +321,7 @@ def decode_from_node(body: bytes) -> NodeMessage:
     """
     try:
         message: NodeMessage = _node_decoder.decode(body)
-    except msgspec.MsgspecError as exc:
+    except GARBAGE as exc:
         raise ProtocolError(f"no control message of a node: {exc}") from exc
     return message
 
@@ -331,7 +334,7 @@ def decode_from_daemon(body: bytes) -> DaemonMessage:
     """
     try:
         message: DaemonMessage = _daemon_decoder.decode(body)
-    except msgspec.MsgspecError as exc:
+    except GARBAGE as exc:
         raise ProtocolError(f"no control message of a daemon: {exc}") from exc
     return message
 
@@ -359,7 +362,7 @@ def decode_config(text: str) -> NodeConfig:
     """
     try:
         return msgspec.json.decode(text, type=NodeConfig)
-    except msgspec.MsgspecError as exc:
+    except GARBAGE as exc:
         raise ProtocolError(
             f"the environment variable `DORA_NODE_CONFIG` is not of this dora's making: {exc}"
         ) from exc

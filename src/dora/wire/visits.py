@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from dora.errors import ProtocolError
-from dora.wire.messages import ArenaWire, Descriptors, NewArena, Refused
+from dora.wire.messages import GARBAGE, ArenaWire, Descriptors, NewArena, Refused
 
 
 class Greet(msgspec.Struct, tag="greet", frozen=True):
@@ -349,7 +349,7 @@ def is_greeting(body: bytes) -> bool:
     """Whether this is a client's first message, and not a node's."""
     try:
         _greet_decoder.decode(body)
-    except msgspec.MsgspecError:
+    except GARBAGE:
         return False
     return True
 
@@ -362,7 +362,7 @@ def decode_question(body: bytes) -> ClientMessage:
     """
     try:
         message: ClientMessage = _question_decoder.decode(body)
-    except msgspec.MsgspecError as exc:
+    except GARBAGE as exc:
         raise ProtocolError(f"no control message of a client: {exc}") from exc
     return message
 
@@ -375,6 +375,6 @@ def decode_answer(body: bytes) -> Answer:
     """
     try:
         message: Answer = _answer_decoder.decode(body)
-    except msgspec.MsgspecError as exc:
+    except GARBAGE as exc:
         raise ProtocolError(f"no control message of a daemon: {exc}") from exc
     return message
