@@ -170,7 +170,7 @@ def test_receivers_hear_of_an_operator_that_was_made_anew_and_files_are_loaded_a
         write(tmp_path, "op", OPERATOR.format(version="bb"))
         while live.heard("got") != ["bb"]:
             pass
-        with pytest.raises(DoraError, match=""):
+        with pytest.raises(DoraError, match="did you mean `runtime`"):
             live.ask(AskNode("restart", "runtme"))
         assert live.ask(AskNode("restart", "runtime")) == "node `runtime` was started again"
         assert live.heard("NODE_RESTARTED") == ["runtime"]

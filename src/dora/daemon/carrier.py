@@ -185,7 +185,7 @@ class Carrier:
             self.send(node, Start(self.epoch_ns))
 
     def _tell(self, tell: Tell) -> None:
-        if isinstance(tell.message, NodeRestarted):
+        if isinstance(tell.message, NodeRestarted) and tell.message.operator is None:
             self.send(tell.node, *self.wiring.new_arena(tell.message.source))
         self.send(tell.node, tell.message)
         link = self.link(tell.node)

@@ -28,6 +28,7 @@ from dora.daemon.events import (
     NodeAsked,
     Notice,
     OpenBarrier,
+    OperatorAnew,
     OutputsClosed,
     ReplaceAsked,
     RouteAsked,
@@ -140,6 +141,10 @@ class Supervisor:
             case OutputsClosed():
                 written = self._book.written_by(node.id)
                 return self._book.close(edge for edge in written if edge.output in event.outputs)
+            case OperatorAnew():
+                sent = self._book.sent_by(node.id)
+                sent = [e for e in sent if e.output.startswith(f"{event.operator}/")]
+                return self._tell_restarted(node, sent, event.operator)
             case SpawnFailed():
                 return self._departures.spawn_failed(node, event.error)
             case KillAsked():
@@ -182,15 +187,21 @@ class Supervisor:
         )
         instructions.append(Admit(node.id, without, max(node.restart_count, node.joins - 1)))
         if node.joins > 1:
-            instructions += [
-                Tell(receiver, NodeRestarted(node.id))
-                for receiver in sorted({edge.receiver for edge in own if edge not in over})
-                if receiver != node.id and self._roster.is_linked(receiver)
-            ]
+            instructions += self._tell_restarted(node, [e for e in own if e not in over])
         if self.phase is Phase.RUNNING:
             node.life.handle(lifecycle.BarrierOpened())
             instructions.append(OpenBarrier((node.id,)))
         return instructions
+
+    def _tell_restarted(
+        self, node: NodeRecord, edges: list[Edge], operator: str | None = None
+    ) -> list[Instruction]:
+        """Tell those who read these edges that a node, or an operator of it, is back."""
+        return [
+            Tell(receiver, NodeRestarted(node.id, operator))
+            for receiver in sorted({edge.receiver for edge in edges})
+            if receiver != node.id and self._roster.is_linked(receiver)
+        ]
 
     def _tell_of_dynamic(self, node: NodeRecord, over: list[Edge]) -> list[Instruction]:
         again = " again" if node.joins > 1 else ""
