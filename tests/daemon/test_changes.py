@@ -12,6 +12,7 @@ import pytest
 
 from dora.daemon.flow import Graces
 from dora.errors import DoraError
+from dora.wire.board import SPARE_ROUTES
 from dora.wire.visits import AskAdd, AskNode, AskReplace, AskRoute
 
 from .live import SINK, Live, counter, write
@@ -110,6 +111,59 @@ say("over", bad, rounds)
         live.ask(AskNode("stop", "wired"))
         assert live.heard("STOP", "wired") == []
         assert live.heard("over") == [[], rounds]
+
+
+def test_what_waits_on_a_wire_too_many_outlives_both_of_its_nodes(tmp_path: Path) -> None:
+    """The boards have no place to count it."""
+    sending = """
+import numpy as np
+from dora import Node
+node = Node()
+first = node.restart_count() * 5
+say("source", first)
+while not os.path.exists(f"go{first}"): time.sleep(0.01)
+for n in range(first, first + 5):
+    node.send_output("out", np.full(100_000, n, np.uint8), {"n": n})
+say("sent")
+for event in node: pass
+"""
+    reading = """
+from dora import Node
+node = Node()
+say("sink", os.getpid())
+for event in node:
+    if event["type"] == "INPUT":
+        assert (event["value"] == event["metadata"]["n"]).all()
+        say("got", event["metadata"]["n"])
+        while not os.path.exists("read"): time.sleep(0.01)
+    elif event["type"] == "STOP":
+        sys.exit(0)
+"""
+    timer = {"inputs": {"tick": "dora/timer/secs/1000"}}
+    nodes = {
+        "source": (sending, {**OUT, **timer}),
+        "sink": (reading, {"outputs": ["x"], "restart_policy": "on-failure"}),
+    }
+    with Live(tmp_path, nodes) as live:
+        live.heard("sink")
+        live.heard("source")
+        for _ in range(SPARE_ROUTES):
+            live.ask(route("source/out", "sink/last"))
+            live.ask(route("source/out", "sink/last", connect=False))
+        live.ask(route("source/out", "sink/last", queue_size=50))
+        live.ask(AskNode("restart", "sink"))  # its new board has a place, the sender's has none
+        (pid,) = live.heard("sink")
+        (tmp_path / "go0").touch()
+        assert live.heard("got") == [0]
+        live.heard("sent")
+        live.ask(AskNode("restart", "source"))
+        assert live.heard("source") == [5]
+        (tmp_path / "go5").touch()
+        live.heard("sent")
+        os.kill(pid, signal.SIGKILL)
+        live.heard("sink")
+        (tmp_path / "read").touch()
+        assert [live.heard("got") for _ in range(9)] == [[n] for n in range(1, 10)]
 
 
 def test_a_node_whose_only_wire_was_taken_away_is_started_again_when_it_fails(

@@ -206,12 +206,14 @@ class Carrier:
         elif opened.sender_linked:
             board = self.wiring.boards.of(edge.sender)
             at = None if board is None or edge.tap else board.place_route(edge.number)
+            self.wiring.note_place(edge, at)
             fds = self.wiring.sender_fds(edge.number)
             route = self.wiring.route_wire(edge)
             self.send(edge.sender, AddRoute(len(fds), edge.output, route, at), fds)
         if opened.receiver_linked:
             board = self.wiring.boards.of(edge.receiver)
             at = None if board is None else board.place_input(edge.number)
+            self.wiring.note_place(edge, at)
             wires, arenas = self.wiring.memory_for(edge)
             all_fds = [*arenas, *self.wiring.receiver_fds(edge.number)]
             told = AddInput(len(all_fds), input_wire(edge), at, wires)

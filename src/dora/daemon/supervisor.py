@@ -44,6 +44,7 @@ from dora.daemon.events import (
 from dora.daemon.flow import Flow, Graces, Phase
 from dora.daemon.lifecycle import NodeState
 from dora.daemon.report import listed
+from dora.daemon.roster import Goal
 from dora.wire.messages import NodeRestarted
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ class Supervisor:
             case Connected():
                 return self.connected(node, event.incarnation, event.pid)
             case OutputsClosed():
+                if node.goal in (Goal.RESTART, Goal.REPLACE):
+                    return []  # it takes its leave; another sends on
                 written = self._book.written_by(node.id)
                 return self._book.close(edge for edge in written if edge.output in event.outputs)
             case OperatorAnew():
