@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -170,7 +169,7 @@ def test_a_node_whose_only_wire_was_taken_away_is_started_again_when_it_fails(
     tmp_path: Path,
 ) -> None:
     """It may be given another wire: it is not at its end."""
-    reading = SINK.replace('node = Node()', 'node = Node()\nsay("pid", os.getpid())')
+    reading = SINK.replace("node = Node()", 'node = Node()\nsay("pid", os.getpid())')
     nodes = {
         "source": (counter(), OUT),
         "sink": (reading, {**READS, "restart_policy": "always"}),
@@ -223,7 +222,9 @@ def test_a_sender_that_is_told_to_end_while_it_waits_for_room_still_sends(tmp_pa
     """Only the stop of the whole dataflow, when nobody reads on, makes it give up."""
     sending = "from dora import Node\nnode = Node()\n"
     sending += "for n in range(3): say('sends', n); node.send_output('out', b'', {'n': n})\n"
-    reading = NUMBERS.replace("last, bad =", "while not os.path.exists('go'): time.sleep(0.01)\nlast, bad =")
+    reading = NUMBERS.replace(
+        "last, bad =", "while not os.path.exists('go'): time.sleep(0.01)\nlast, bad ="
+    )
     edge = {"source": "source/out", "queue_size": 1, "queue_policy": "backpressure"}
     nodes = {"source": (sending, OUT), "sink": (reading, {"inputs": {"in": edge}})}
     with Live(tmp_path, nodes, graces=Graces(node_stop_s=20.0)) as live:
@@ -497,4 +498,91 @@ def test_several_clients_at_once_are_all_answered_and_nothing_is_lost(tmp_path: 
             thread.join(20)
         assert problems == []
         live.ask(AskNode("stop", "source"))
+        assert live.wait_ended().ok
+
+
+def test_what_a_removed_node_had_sent_outlives_a_restart_of_its_receiver(tmp_path: Path) -> None:
+    sending = """
+import numpy as np
+from dora import Node
+node = Node()
+for n in range({first}, {first} + 8):
+    node.send_output("out", np.full(100_000, n, np.uint8), {{"n": n}})
+say("sent")
+for event in node: pass
+"""
+    reading = """
+from dora import Node
+node = Node()
+say("sink", os.getpid())
+for event in node:
+    if event["type"] == "INPUT":
+        assert (event["value"] == event["metadata"]["n"]).all()
+        say("got", event["metadata"]["n"])
+        while not os.path.exists("read"): time.sleep(0.01)
+    else:
+        say(event["type"], event.get("id"))
+"""
+    timer = {"inputs": {"tick": "dora/timer/secs/1000"}}
+    nodes = {
+        "source": (sending.format(first=0), {**OUT, **timer}),
+        "sink": (reading, {**LOSSLESS, "restart_policy": "on-failure"}),
+    }
+    with Live(tmp_path, nodes) as live:
+        (pid,) = live.heard("sink")
+        live.heard("sent")
+        assert live.heard("got") == [0]
+        live.ask(AskNode("remove", "source"))
+        os.kill(pid, signal.SIGKILL)
+        live.heard("sink")
+        path = write(tmp_path, "again", sending.format(first=100))
+        live.ask(AskAdd(live.addition({"id": "source", "path": path, **OUT, **timer})))
+        live.heard("sent")
+        live.ask(route("source/out", "sink/more", queue_size=20))
+        (tmp_path / "read").touch()
+        assert [live.heard("got") for _ in range(7)] == [[n] for n in range(1, 8)]
+        assert live.heard("INPUT_CLOSED") == ["in"]
+        path = write(tmp_path, "again", sending.format(first=200))
+        live.ask(AskNode("restart", "source"))
+        assert [live.heard("got") for _ in range(8)] == [[n] for n in range(200, 208)]
+
+
+def test_a_stop_while_a_successor_loads_ends_all_and_is_told(tmp_path: Path) -> None:
+    with Live(tmp_path, chain(tmp_path)) as live:
+        live.heard("first")
+        code = "signal.signal(15, signal.SIG_IGN)\nsay('loading', os.getpid())\ntime.sleep(1e6)\n"
+        new = {"id": "filter", "path": write(tmp_path, "new", code), **LOSSLESS, **OUT}
+        plan = live.addition(new, replacing="filter")
+        answers: list[DoraError] = []
+
+        def replace() -> None:
+            try:
+                live.ask(AskReplace(plan))
+            except DoraError as exc:
+                answers.append(exc)
+
+        asking = threading.Thread(target=replace)
+        asking.start()
+        (pid,) = live.heard("loading")
+        with pytest.raises(DoraError, match="is being ended or replaced already"):
+            live.ask(AskReplace(plan))
+        with live.client() as client:
+            client.stop("enough")
+        assert live.wait_ended().ok
+        asking.join(10)
+        assert "the dataflow ended" in str(answers[0])
+        assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_a_dynamic_node_may_be_wired_before_it_is_there(tmp_path: Path) -> None:
+    guest = {"path": "dynamic", "inputs": {"in": "source/out"}}
+    nodes = {"source": (counter(), OUT), "guest": ("", guest), "sink": (NUMBERS, LOSSLESS)}
+    with Live(tmp_path, nodes) as live:
+        live.heard("first")
+        live.ask(route("source/out", "guest/more"))
+        live.until(lambda: _edge(live, "more").waiting == 10)
+        live.ask(route("source/out", "guest/more", connect=False))
+        live.ask(AskNode("remove", "guest"))
+        live.ask(AskNode("stop", "source"))
+        assert live.heard("read", "sink")[1] == []
         assert live.wait_ended().ok

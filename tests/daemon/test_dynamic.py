@@ -82,9 +82,7 @@ class Guests:
 
 
 @pytest.mark.parametrize("size", [8, 100_000])
-def test_one_that_is_killed_reads_on_when_it_is_back(
-    size: int, tmp_path: Path
-) -> None:
+def test_one_that_is_killed_reads_on_when_it_is_back(size: int, tmp_path: Path) -> None:
     with Live(tmp_path, flow(size=size)) as live, Guests() as guests:
         live.heard("counter")
         for number in range(3):
@@ -99,9 +97,7 @@ def test_one_that_is_killed_reads_on_when_it_is_back(
         assert not live.all_heard("INPUT_CLOSED", "sink")
 
 
-def test_one_that_leaves_by_itself_closes_its_outputs_and_may_come_again(
-    tmp_path: Path
-) -> None:
+def test_one_that_leaves_by_itself_closes_its_outputs_and_may_come_again(tmp_path: Path) -> None:
     with Live(tmp_path, flow()) as live, Guests() as guests:
         live.heard("counter")
         guest = guests.start(args=("3",))
@@ -113,9 +109,7 @@ def test_one_that_leaves_by_itself_closes_its_outputs_and_may_come_again(
         live.noticed("it no longer feeds `sink/in`")
 
 
-def test_a_second_program_under_the_same_id_is_told_and_disturbs_nothing(
-    tmp_path: Path
-) -> None:
+def test_a_second_program_under_the_same_id_is_told_and_disturbs_nothing(tmp_path: Path) -> None:
     with Live(tmp_path, flow()) as live, Guests() as guests:
         first = guests.start()
         guests.heard(first, "joined")
@@ -150,9 +144,7 @@ def _may_unshare(*flags: str) -> bool:
 
 
 @pytest.mark.parametrize("flags", [("-n",), ("-n", "-pf", "--mount-proc", "--kill-child")])
-def test_a_program_of_another_container_joins(
-    flags: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_a_program_of_another_container_joins(flags: tuple[str, ...], tmp_path: Path) -> None:
     """What they share is the runtime directory."""
     if not _may_unshare(*flags):
         pytest.skip("this user may make no namespaces")

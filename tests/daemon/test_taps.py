@@ -115,7 +115,9 @@ def address(live: Live) -> str:
 
 
 def test_taps_come_and_go_while_messages_flow_and_leave_nothing(tmp_path: Path) -> None:
-    sending = counter(SIZE).replace("n += 1", "n += 1\n    if n % 50 == 0: say('n', n, len(os.listdir('/proc/self/fd')))")
+    sending = counter(SIZE).replace(
+        "n += 1", "n += 1\n    if n % 50 == 0: say('n', n, len(os.listdir('/proc/self/fd')))"
+    )
     with Live(tmp_path, {"source": (sending, OUT)}) as live:
         first = live.heard("n")
         fds = len(os.listdir("/proc/self/fd"))
@@ -183,7 +185,8 @@ def test_a_tap_may_be_there_before_its_node_is(tmp_path: Path) -> None:
 
 
 def test_lines_may_be_tapped_too(tmp_path: Path) -> None:
-    code = "from dora import Node\nnode = Node()\nwhile True: print('hello'); sys.stdout.flush(); time.sleep(0.01)\n"
+    code = "from dora import Node\nnode = Node()\n"
+    code += "while True: print('hello', flush=True); time.sleep(0.01)\n"
     keys = {"outputs": ["lines"], "send_stdout_as": "lines"}
     with Live(tmp_path, {"talker": (code, keys)}) as live, Tapper(address(live)) as tapper:
         edge = tapper.tap("talker", "lines")

@@ -176,3 +176,10 @@ def test_receivers_hear_of_an_operator_that_was_made_anew_and_files_are_loaded_a
         assert live.heard("NODE_RESTARTED") == ["runtime"]
         while live.heard("got") != ["bb"]:
             pass
+        other = OPERATOR.format(version="other")
+        operator["operator"]["python"] = write(tmp_path, "other", other)
+        plan = live.addition({"id": "runtime", **operator}, replacing="runtime")
+        assert live.ask(AskReplace(plan)) == "node `runtime` was replaced"
+        while live.heard("got") != ["other"]:
+            pass
+        assert not live.all_heard("INPUT_CLOSED")

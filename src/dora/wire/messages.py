@@ -81,9 +81,7 @@ class ExtensionAsk(msgspec.Struct, tag="extension", frozen=True):
     value: bytes = b""
 
 
-NodeMessage = (
-    Register | CloseOutputs | StopDataflow | OperatorRestarted | ExtensionAsk | Goodbye
-)
+NodeMessage = Register | CloseOutputs | StopDataflow | OperatorRestarted | ExtensionAsk | Goodbye
 
 
 class RouteWire(msgspec.Struct, frozen=True):
