@@ -11,6 +11,7 @@ import pytest
 
 from dora.daemon.flow import Graces
 from dora.errors import DoraError
+from dora.wire.board import SPARE_ROUTES
 from dora.wire.visits import AskAdd, AskNode, AskReplace, AskRoute
 
 from .live import SINK, Live, counter, write
@@ -109,6 +110,59 @@ say("over", bad, rounds)
         live.ask(AskNode("stop", "wired"))
         assert live.heard("STOP", "wired") == []
         assert live.heard("over") == [[], rounds]
+
+
+def test_what_waits_on_a_wire_too_many_outlives_both_of_its_nodes(tmp_path: Path) -> None:
+    """The boards have no place to count it."""
+    sending = """
+import numpy as np
+from dora import Node
+node = Node()
+first = node.restart_count() * 5
+say("source", first)
+while not os.path.exists(f"go{first}"): time.sleep(0.01)
+for n in range(first, first + 5):
+    node.send_output("out", np.full(100_000, n, np.uint8), {"n": n})
+say("sent")
+for event in node: pass
+"""
+    reading = """
+from dora import Node
+node = Node()
+say("sink", os.getpid())
+for event in node:
+    if event["type"] == "INPUT":
+        assert (event["value"] == event["metadata"]["n"]).all()
+        say("got", event["metadata"]["n"])
+        while not os.path.exists("read"): time.sleep(0.01)
+    elif event["type"] == "STOP":
+        sys.exit(0)
+"""
+    timer = {"inputs": {"tick": "dora/timer/secs/1000"}}
+    nodes = {
+        "source": (sending, {**OUT, **timer}),
+        "sink": (reading, {"outputs": ["x"], "restart_policy": "on-failure"}),
+    }
+    with Live(tmp_path, nodes) as live:
+        live.heard("sink")
+        live.heard("source")
+        for _ in range(SPARE_ROUTES):
+            live.ask(route("source/out", "sink/last"))
+            live.ask(route("source/out", "sink/last", connect=False))
+        live.ask(route("source/out", "sink/last", queue_size=50))
+        live.ask(AskNode("restart", "sink"))  # its new board has a place, the sender's has none
+        (pid,) = live.heard("sink")
+        (tmp_path / "go0").touch()
+        assert live.heard("got") == [0]
+        live.heard("sent")
+        live.ask(AskNode("restart", "source"))
+        assert live.heard("source") == [5]
+        (tmp_path / "go5").touch()
+        live.heard("sent")
+        os.kill(pid, signal.SIGKILL)
+        live.heard("sink")
+        (tmp_path / "read").touch()
+        assert [live.heard("got") for _ in range(9)] == [[n] for n in range(1, 10)]
 
 
 def test_a_node_whose_only_wire_was_taken_away_is_started_again_when_it_fails(
@@ -444,4 +498,91 @@ def test_several_clients_at_once_are_all_answered_and_nothing_is_lost(tmp_path: 
             thread.join(20)
         assert problems == []
         live.ask(AskNode("stop", "source"))
+        assert live.wait_ended().ok
+
+
+def test_what_a_removed_node_had_sent_outlives_a_restart_of_its_receiver(tmp_path: Path) -> None:
+    sending = """
+import numpy as np
+from dora import Node
+node = Node()
+for n in range({first}, {first} + 8):
+    node.send_output("out", np.full(100_000, n, np.uint8), {{"n": n}})
+say("sent")
+for event in node: pass
+"""
+    reading = """
+from dora import Node
+node = Node()
+say("sink", os.getpid())
+for event in node:
+    if event["type"] == "INPUT":
+        assert (event["value"] == event["metadata"]["n"]).all()
+        say("got", event["metadata"]["n"])
+        while not os.path.exists("read"): time.sleep(0.01)
+    else:
+        say(event["type"], event.get("id"))
+"""
+    timer = {"inputs": {"tick": "dora/timer/secs/1000"}}
+    nodes = {
+        "source": (sending.format(first=0), {**OUT, **timer}),
+        "sink": (reading, {**LOSSLESS, "restart_policy": "on-failure"}),
+    }
+    with Live(tmp_path, nodes) as live:
+        (pid,) = live.heard("sink")
+        live.heard("sent")
+        assert live.heard("got") == [0]
+        live.ask(AskNode("remove", "source"))
+        os.kill(pid, signal.SIGKILL)
+        live.heard("sink")
+        path = write(tmp_path, "again", sending.format(first=100))
+        live.ask(AskAdd(live.addition({"id": "source", "path": path, **OUT, **timer})))
+        live.heard("sent")
+        live.ask(route("source/out", "sink/more", queue_size=20))
+        (tmp_path / "read").touch()
+        assert [live.heard("got") for _ in range(7)] == [[n] for n in range(1, 8)]
+        assert live.heard("INPUT_CLOSED") == ["in"]
+        path = write(tmp_path, "again", sending.format(first=200))
+        live.ask(AskNode("restart", "source"))
+        assert [live.heard("got") for _ in range(8)] == [[n] for n in range(200, 208)]
+
+
+def test_a_stop_while_a_successor_loads_ends_all_and_is_told(tmp_path: Path) -> None:
+    with Live(tmp_path, chain(tmp_path)) as live:
+        live.heard("first")
+        code = "signal.signal(15, signal.SIG_IGN)\nsay('loading', os.getpid())\ntime.sleep(1e6)\n"
+        new = {"id": "filter", "path": write(tmp_path, "new", code), **LOSSLESS, **OUT}
+        plan = live.addition(new, replacing="filter")
+        answers: list[DoraError] = []
+
+        def replace() -> None:
+            try:
+                live.ask(AskReplace(plan))
+            except DoraError as exc:
+                answers.append(exc)
+
+        asking = threading.Thread(target=replace)
+        asking.start()
+        (pid,) = live.heard("loading")
+        with pytest.raises(DoraError, match="is being ended or replaced already"):
+            live.ask(AskReplace(plan))
+        with live.client() as client:
+            client.stop("enough")
+        assert live.wait_ended().ok
+        asking.join(10)
+        assert "the dataflow ended" in str(answers[0])
+        assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_a_dynamic_node_may_be_wired_before_it_is_there(tmp_path: Path) -> None:
+    guest = {"path": "dynamic", "inputs": {"in": "source/out"}}
+    nodes = {"source": (counter(), OUT), "guest": ("", guest), "sink": (NUMBERS, LOSSLESS)}
+    with Live(tmp_path, nodes) as live:
+        live.heard("first")
+        live.ask(route("source/out", "guest/more"))
+        live.until(lambda: _edge(live, "more").waiting == 10)
+        live.ask(route("source/out", "guest/more", connect=False))
+        live.ask(AskNode("remove", "guest"))
+        live.ask(AskNode("stop", "source"))
+        assert live.heard("read", "sink")[1] == []
         assert live.wait_ended().ok

@@ -21,7 +21,7 @@ STUCK = {
     "computing": "while True: pass",
     "sleeping": "time.sleep(1e6)",
     "in_c": "import ctypes; ctypes.CDLL(None).pause()",
-    "waiting_for_a_lock": "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()",
+    "in_a_lock": "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()",
 }
 
 
@@ -272,7 +272,8 @@ wait("end")
         assert (kind, name) == ("INPUT_CLOSED", "in")
         assert 0.4 <= after_s < 0.5, after_s
         view = next(e for e in _edges(live) if e.input == "in")
-        assert view.broken and view.timeout_s == 0.4
+        assert view.broken
+        assert view.timeout_s == 0.4
         (tmp_path / "go").touch()
         assert live.heard("event")[:2] == ["INPUT_RECOVERED", "in"]
         assert live.heard("event")[:2] == ["INPUT", "in"]

@@ -185,7 +185,8 @@ def test_a_tap_may_be_there_before_its_node_is(tmp_path: Path) -> None:
 
 
 def test_lines_may_be_tapped_too(tmp_path: Path) -> None:
-    code = "from dora import Node\nnode = Node()\nwhile True: print('hello'); sys.stdout.flush(); time.sleep(0.01)\n"
+    code = "from dora import Node\nnode = Node()\n"
+    code += "while True: print('hello', flush=True); time.sleep(0.01)\n"
     keys = {"outputs": ["lines"], "send_stdout_as": "lines"}
     with Live(tmp_path, {"talker": (code, keys)}) as live, Tapper(address(live)) as tapper:
         edge = tapper.tap("talker", "lines")

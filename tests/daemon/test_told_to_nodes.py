@@ -170,9 +170,16 @@ def test_receivers_hear_of_an_operator_that_was_made_anew_and_files_are_loaded_a
         write(tmp_path, "op", OPERATOR.format(version="bb"))
         while live.heard("got") != ["bb"]:
             pass
-        with pytest.raises(DoraError, match=""):
+        with pytest.raises(DoraError, match="did you mean `runtime`"):
             live.ask(AskNode("restart", "runtme"))
         assert live.ask(AskNode("restart", "runtime")) == "node `runtime` was started again"
         assert live.heard("NODE_RESTARTED") == ["runtime"]
         while live.heard("got") != ["bb"]:
             pass
+        other = OPERATOR.format(version="other")
+        operator["operator"]["python"] = write(tmp_path, "other", other)
+        plan = live.addition({"id": "runtime", **operator}, replacing="runtime")
+        assert live.ask(AskReplace(plan)) == "node `runtime` was replaced"
+        while live.heard("got") != ["other"]:
+            pass
+        assert not live.all_heard("INPUT_CLOSED")

@@ -219,7 +219,7 @@ class Carrier:
             self.send(node, Start(self.epoch_ns))
 
     def _tell(self, tell: Tell) -> None:
-        if isinstance(tell.message, NodeRestarted):
+        if isinstance(tell.message, NodeRestarted) and tell.message.operator is None:
             self.send(tell.node, *self.wiring.new_arena(tell.message.source))
         self.send(tell.node, tell.message)
         link = self.link(tell.node)
@@ -242,6 +242,7 @@ class Carrier:
         if opened.receiver_linked:
             board = self.wiring.boards.of(edge.receiver)
             at = None if board is None else board.place_input(edge.number)
+            self.wiring.note_place(edge, at)
             wires, arenas = self.wiring.memory_for(edge)
             all_fds = [*arenas, *self.wiring.receiver_fds(edge.number)]
             told = AddInput(len(all_fds), input_wire(edge), at, wires)
@@ -253,6 +254,7 @@ class Carrier:
         edge = fed.edge
         board = self.wiring.boards.of(edge.sender)
         at = None if board is None or edge.tap else board.place_route(edge.number)
+        self.wiring.note_place(edge, at)
         fds = self.wiring.sender_fds(edge.number)
         route = self.wiring.route_wire(edge)
         self.send(edge.sender, AddRoute(len(fds), edge.output, route, at), fds)

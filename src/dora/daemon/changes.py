@@ -15,14 +15,12 @@ from dora.daemon.events import (
     AddAsked,
     Answered,
     Connected,
-    Disconnected,
+    Event,
     Exited,
     Instruction,
-    KillAsked,
     LoseEdges,
     Notice,
     OpenEdge,
-    OutputsClosed,
     ReplaceAsked,
     RouteAsked,
     SignalNode,
@@ -147,7 +145,7 @@ class Changes:
         self,
         node: NodeRecord,
         successor: Successor,
-        event: Connected | Disconnected | Exited | SpawnFailed | OutputsClosed | KillAsked,
+        event: Event,
     ) -> list[Instruction]:
         """Something happened to a process that is to take a node's place."""
         if isinstance(event, Connected):

@@ -64,6 +64,14 @@ class OutputsClosed(msgspec.Struct, frozen=True):
     outputs: tuple[PortId, ...]
 
 
+class OperatorAnew(msgspec.Struct, frozen=True):
+    """A node made one of its operators anew."""
+
+    node: NodeId
+    incarnation: int
+    operator: str
+
+
 class Disconnected(msgspec.Struct, frozen=True):
     """A node said goodbye, or, not `clean`, its control socket ended without that."""
 
@@ -179,6 +187,7 @@ Event = (
     SpawnFailed
     | Connected
     | OutputsClosed
+    | OperatorAnew
     | Disconnected
     | Exited
     | KillAsked

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dora.daemon import limits
-from dora.daemon.events import Connected, Disconnected, OutputsClosed, StopAsked
+from dora.daemon.events import Connected, Disconnected, OperatorAnew, OutputsClosed, StopAsked
 from dora.errors import ProtocolError
 from dora.transport import endpoint
 from dora.wire.messages import (
@@ -17,6 +17,7 @@ from dora.wire.messages import (
     CloseOutputs,
     ExtensionAsk,
     Goodbye,
+    OperatorRestarted,
     Refused,
     Register,
     StopDataflow,
@@ -94,6 +95,8 @@ class Reception:
             link.send(self._extensions.answer(link.node, message))
         elif isinstance(message, StopDataflow):
             self._post(StopAsked(message.why, node=link.node))
+        elif isinstance(message, OperatorRestarted):
+            self._post(OperatorAnew(link.node, link.incarnation, message.operator))
         elif isinstance(message, Goodbye):
             link.goodbye = True
             self._extensions.forget(link.node)

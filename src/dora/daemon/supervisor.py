@@ -29,6 +29,7 @@ from dora.daemon.events import (
     NodeAsked,
     Notice,
     OpenBarrier,
+    OperatorAnew,
     OutputsClosed,
     ReplaceAsked,
     RouteAsked,
@@ -44,6 +45,7 @@ from dora.daemon.events import (
 from dora.daemon.flow import Flow, Graces, Phase
 from dora.daemon.lifecycle import NodeState
 from dora.daemon.report import listed
+from dora.daemon.roster import Goal
 from dora.daemon.saved import SavedFlow
 from dora.wire.messages import NodeRestarted
 
@@ -159,8 +161,14 @@ class Supervisor:
             case Connected():
                 return self.connected(node, event.incarnation, event.pid)
             case OutputsClosed():
+                if node.goal in (Goal.RESTART, Goal.REPLACE):
+                    return []  # it takes its leave; another sends on
                 written = self._book.written_by(node.id)
                 return self._book.close(edge for edge in written if edge.output in event.outputs)
+            case OperatorAnew():
+                sent = self._book.sent_by(node.id)
+                sent = [e for e in sent if e.output.startswith(f"{event.operator}/")]
+                return self._tell_restarted(node, sent, event.operator)
             case SpawnFailed():
                 return self._departures.spawn_failed(node, event.error)
             case KillAsked():
@@ -205,11 +213,7 @@ class Supervisor:
         restarts = max(node.restart_count, node.joins - 1)
         instructions.append(Admit(node.id, without, restarts, again and node.readers_gone))
         if node.joins > 1:
-            instructions += [
-                Tell(receiver, NodeRestarted(node.id))
-                for receiver in sorted({edge.receiver for edge in own if edge not in over})
-                if receiver != node.id and self._roster.is_linked(receiver)
-            ]
+            instructions += self._tell_restarted(node, [e for e in own if e not in over])
         if self.phase is Phase.RUNNING:
             node.life.handle(lifecycle.BarrierOpened())
             instructions.append(OpenBarrier((node.id,)))
@@ -219,6 +223,16 @@ class Supervisor:
     def _unfed(self, sender: str) -> list[Edge]:
         """Edges that a node is not to send on yet."""
         return [edge for edge in self._book.sent_by(sender) if self._book.is_unfed(edge)]
+
+    def _tell_restarted(
+        self, node: NodeRecord, edges: list[Edge], operator: str | None = None
+    ) -> list[Instruction]:
+        """Tell those who read these edges that a node, or an operator of it, is back."""
+        return [
+            Tell(receiver, NodeRestarted(node.id, operator))
+            for receiver in sorted({edge.receiver for edge in edges})
+            if receiver != node.id and self._roster.is_linked(receiver)
+        ]
 
     def _tell_of_dynamic(self, node: NodeRecord, over: list[Edge]) -> list[Instruction]:
         again = " again" if node.joins > 1 else ""

@@ -97,6 +97,8 @@ class Wiring:
         self._pipes: dict[int, EdgePipes] = {}
         self._closed: set[int] = set()
         """Edges that have their CLOSE ticket."""
+        self._uncounted: set[int] = set()
+        """Edges that came when a board had no place left: what is counted of them is too little."""
         self._retired: set[str] = set()
         if saved is not None:
             self._resume(saved)
@@ -146,6 +148,11 @@ class Wiring:
                 f"{edge.queue_size}: the kernel grants no larger pipe "
                 "(`/proc/sys/fs/pipe-max-size`, `/proc/sys/fs/pipe-user-pages-soft`)"
             )
+
+    def note_place(self, edge: Edge, at: int | None) -> None:
+        """Note where on a board a new edge is counted; None: nowhere."""
+        if at is None and not edge.tap:
+            self._uncounted.add(edge.number)
 
     @property
     def edges(self) -> Iterable[Edge]:
@@ -317,6 +324,8 @@ class Wiring:
         """Whether one of the first `sent` messages of an edge may still be in its queue."""
         if not self.waiting(number):
             return False
+        if number in self._uncounted:
+            return True
         # Not `<`: a sender may have been killed after it sent and before it counted.
         return self.boards.counts(self._edges[number]).consumed <= sent
 

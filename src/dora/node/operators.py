@@ -156,6 +156,10 @@ class Runtime:
         """Have the daemon stop everything."""
         self._session.ask_stop(f"operator `{self._config.node}/{operator}` returned STOP_ALL")
 
+    def restarted(self, operator: str) -> None:
+        """Have the daemon tell those who read from an operator that it was made anew."""
+        self._session.tell_restarted(operator)
+
     def ended(self, operator: str) -> None:
         """An operator has ended well."""
         if self._failed:  # its outputs close behind the failure, with the process
@@ -301,6 +305,7 @@ class Runner:
                 exc, when = again, " while it was made anew"
                 continue
             self._operator.dataflow_descriptor = self._runtime.core.dataflow_descriptor()
+            self._runtime.restarted(self.id)
             return True
 
     def _tell(self, exc: Exception | SystemExit, when: str) -> None:

@@ -157,6 +157,10 @@ class Session:
         """Ask the daemon to stop the whole dataflow."""
         self.link.send(messages.StopDataflow(why))
 
+    def tell_restarted(self, operator: str) -> None:
+        """Tell the daemon that an operator was made anew."""
+        self.link.send(messages.OperatorRestarted(operator))
+
     def disown(self) -> None:
         """In a forked child: give up what tells the daemon that the process lives."""
         self.link.disown()

@@ -59,6 +59,12 @@ class StopDataflow(msgspec.Struct, tag="stop_dataflow", frozen=True):
     why: str
 
 
+class OperatorRestarted(msgspec.Struct, tag="operator_restarted", frozen=True):
+    """Node to daemon: one of its operators failed and was made anew, in the same process."""
+
+    operator: str
+
+
 class Goodbye(msgspec.Struct, tag="goodbye", frozen=True):
     """Node to daemon: the node is closed: it will send nothing more and read nothing more.
 
@@ -80,7 +86,7 @@ class ExtensionAsk(msgspec.Struct, tag="extension", frozen=True):
     value: bytes = b""
 
 
-NodeMessage = Register | CloseOutputs | StopDataflow | ExtensionAsk | Goodbye
+NodeMessage = Register | CloseOutputs | StopDataflow | OperatorRestarted | ExtensionAsk | Goodbye
 
 
 class RouteWire(msgspec.Struct, frozen=True):
@@ -204,6 +210,8 @@ class NodeRestarted(msgspec.Struct, tag="node_restarted", frozen=True):
     """Daemon to node: a node that feeds some of your inputs is back."""
 
     source: str
+    operator: str | None = None
+    """Only this operator of it was made anew; the process is the same."""
 
 
 class ReceiverGone(msgspec.Struct, tag="receiver_gone", frozen=True):
