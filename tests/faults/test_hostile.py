@@ -179,7 +179,7 @@ def test_a_client_that_asks_and_never_reads_costs_no_memory(
         link.settimeout(2.0 if LONG else 0.5)
         with contextlib.suppress(TimeoutError):
             while sent < 200 * MIB:
-                sent += link.send(ask * 1000)
+                sent += link.send(ask * 100)
         grown = resident_bytes(victim.daemon.pid, "VmHWM") - before
         victim.before += 1
         victim.assert_it_serves()

@@ -220,7 +220,7 @@ def test_a_node_that_never_calls_next_is_ended_by_a_signal_after_the_grace(
         took_s = time.monotonic() - began_s
         assert status == 0, err
         assert "did not end within 10 s: SIGTERM" in out + err
-        assert 10 <= took_s < 12
+        assert 10 <= took_s < 15
     measured("a node that never calls `next()` is stopped", f"ended by SIGTERM in {took_s:.1f} s")
 
 

@@ -1,8 +1,10 @@
 """The daemon's end of one control socket: frames in, frames and descriptors out, never blocking.
 
 What does not fit into the socket waits here, with duplicates of its descriptors, until the socket
-is writable; while much waits, nothing more is heard of who does not read. Garbage, or a frame too
-long for any message of a node, ends this connection and nothing else. Elsewhere: what messages mean (`daemon.server`), their bytes (`wire.messages`).
+is writable. Who reads little, or asks much, is heard later than others. Garbage, or a frame too
+long for any message of a node, ends this connection and nothing else.
+
+Elsewhere: what messages mean (`daemon.reception`), their bytes (`wire.messages`).
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import array
 import errno
 import os
 import socket
-import sys
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 _MAX_INCOMING_BYTES = MOST_BYTES + (1 << 20)
 _READ_BYTES = 1 << 16
 _RETRY_S = 0.005
-_MOST_UNREAD_BYTES = 4 << 20
-"""Who leaves more unread is not heard until all of it was taken."""
+_MOST_UNREAD_BYTES = 8 << 20
+"""Who leaves more unread is not heard; more than a client that watches is sent (`watchers`)."""
+_HEARD_AT_ONCE = 64
+"""Messages of one connection, before it is the others' turn."""
 
 
 class LinkOwner(Protocol):
@@ -128,8 +131,8 @@ class Link:
 
     def drain(self) -> None:
         """Take in all that has arrived by now."""
-        self._hear(sys.maxsize)
-        while not self.closed and not self._closing and self._read(sys.maxsize):
+        self._hear(bounded=False)
+        while not self.closed and not self._closing and self._read(bounded=False):
             pass
 
     def close(self) -> None:
@@ -158,7 +161,7 @@ class Link:
             self.close()
             self._owner.on_end(self, problem)
 
-    def _read(self, most_unread: int = _MOST_UNREAD_BYTES) -> bool:
+    def _read(self, *, bounded: bool = True) -> bool:
         """Take in one piece; whether there was any."""
         try:
             data = self._socket.recv(_READ_BYTES)
@@ -174,16 +177,28 @@ class Link:
         except ProtocolError as exc:
             self._end(str(exc))
             return False
-        self._hear(most_unread)
+        self._hear(bounded=bounded)
         return True
 
-    def _hear(self, most_unread: int) -> None:
+    def _hear(self, *, bounded: bool = True) -> None:
+        heard = 0
         while self._arrived and not self.closed and not self._closing:
-            if self.waiting_bytes > most_unread:
+            unread = self.waiting_bytes > _MOST_UNREAD_BYTES
+            if bounded and (unread or heard == _HEARD_AT_ONCE):
                 self._deaf = True
                 self._loop.remove_reader(self._socket)
+                if not unread:
+                    self._loop.call_later(0, self._hear_again)
                 return
             self._owner.on_frame(self, self._arrived.popleft())
+            heard += 1
+
+    def _hear_again(self) -> None:
+        """Go on, when there was something that it had to wait for."""
+        if self._deaf and not self.closed and not self._closing:
+            self._deaf = False
+            self._loop.add_reader(self._socket, self._read)
+            self._hear()
 
     def _put(self, data: bytes, fds: list[int]) -> None:
         if self.closed:
@@ -231,16 +246,16 @@ class Link:
             self.waiting_bytes -= sent
             if sent < len(data):
                 self._outgoing[0] = (data[sent:], fds)
+                if self.waiting_bytes <= _MOST_UNREAD_BYTES:
+                    self._hear_again()
                 return
             self._outgoing.popleft()
         if not self.closed:
             self._loop.remove_writer(self._socket)
             if self._closing:
                 self.close()
-            elif self._deaf:
-                self._deaf = False
-                self._loop.add_reader(self._socket, self._read)
-                self._hear(_MOST_UNREAD_BYTES)
+            else:
+                self._hear_again()
 
 
 def _close_all(fds: list[int]) -> None:
