@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     help="Put the state of earlier daemons away as `.backup` and begin anew.",
 )
 @click.option(
-    "--replace", is_flag=True, help="Have a new daemon take over, without stopping a node."
+    "--replace",
+    is_flag=True,
+    help="Have this dora take over from the daemon that runs, as after an upgrade; no node stops.",
 )
 @click.option("--auth", is_flag=True, hidden=True, help="Accepted; only you can reach it anyway.")
 @click.option("--interface", hidden=True, help="Accepted; it listens on no network.")

@@ -113,8 +113,14 @@ def fetch_flags(command: Callable[..., int]) -> Callable[..., int]:
         flag("--offline", is_flag=True, help="Fetch nothing; what is there already will do."),
         flag("--hub-override", multiple=True, metavar="PKG=PATH", hidden=True),
         flag("--lockfile", type=FLOW, help="The lock file; <name>.dora-lock.yaml by default."),
-        flag("--write-lockfile", is_flag=True, help="Write the commits of git nodes into it."),
-        flag("--locked", is_flag=True, help="Build the commits that it says, and no others."),
+        flag(
+            "--write-lockfile",
+            is_flag=True,
+            help="Write the commits of git nodes into the lock file.",
+        ),
+        flag(
+            "--locked", is_flag=True, help="Build the commits that the lock file says, no others."
+        ),
     ):
         command = option(command)
     return command

@@ -117,7 +117,13 @@ def replace(
 @click.argument("source", metavar="NODE/OUTPUT")
 @click.argument("target", metavar="NODE/INPUT")
 @dataflow_flag
-@click.option("--queue-size", type=click.IntRange(1), default=10, show_default=True)
+@click.option(
+    "--queue-size",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="How many messages may wait.",
+)
 @click.option("--backpressure", is_flag=True, help="The sender waits for room: nothing is lost.")
 @coordinator_flags
 def connect(

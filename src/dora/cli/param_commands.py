@@ -35,7 +35,9 @@ def param() -> None:
 @param.command("list", cls=Command, epilog="Example: dora param list camera --format json")
 @click.argument("node")
 @dataflow_flag
-@click.option("--format", "form", type=FORMATS, default="table", show_default=True)
+@click.option(
+    "--format", "form", type=FORMATS, default="table", show_default=True, help="json: one object."
+)
 @coordinator_flags
 def list_(node: str, dataflow: str | None, form: str) -> int:
     """List the parameters of NODE."""

@@ -275,7 +275,8 @@ def _flowing(port: dict[str, Any]) -> str:
         for share in ("p50", "p99"):
             delay_ms = port[f"latency_{share}_ms"]
             told += [] if delay_ms is None else [f"{share} {_delay(delay_ms * 1e6)}"]
-        told += [f"queue {port['queue']}/{port['queue_size']}", f"dropped {port['dropped']}"]
+        queue = f"queue {port['queue']}/{port['queue_size']}" if port["open"] else "closed"
+        told += [queue, f"dropped {port['dropped']}"]
     return ", ".join(told)
 
 

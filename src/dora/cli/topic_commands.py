@@ -59,7 +59,14 @@ def echo(
 @topic.command(epilog="Example: dora topic hz camera/image --duration 10")
 @click.argument("names", metavar="[NODE/OUTPUT]...", nargs=-1)
 @dataflow_flag
-@click.option("--window", type=_SECONDS, default=10, show_default=True, metavar="SECONDS")
+@click.option(
+    "--window",
+    type=_SECONDS,
+    default=10,
+    show_default=True,
+    metavar="SECONDS",
+    help="How far back the figures of the live table reach.",
+)
 @click.option(
     "--duration",
     type=_SECONDS,
@@ -77,7 +84,14 @@ def hz(names: tuple[str, ...], dataflow: str | None, window: float, duration: fl
 @topic.command(epilog="Example: dora topic info camera/image --duration 2")
 @click.argument("name", metavar="NODE/OUTPUT")
 @dataflow_flag
-@click.option("--duration", type=_SECONDS, default=5, show_default=True, metavar="SECONDS")
+@click.option(
+    "--duration",
+    type=_SECONDS,
+    default=5,
+    show_default=True,
+    metavar="SECONDS",
+    help="Measure for so long.",
+)
 @coordinator_flags
 def info(name: str, dataflow: str | None, duration: float) -> int:
     """Print type, rate, bandwidth and readers of one output."""

@@ -100,11 +100,12 @@ class Changes:
             self._book.add(edge, unfed=runs)
             instructions.append(OpenEdge(edge, False, False) if runs else self._open(edge))
         named = listed(record.id for record in records)
+        nodes = "node {} was" if len(records) == 1 else "nodes {} were"
         for record in records:
             if record.plan.spawned:
                 instructions.append(Spawn(record.plan, 0))
                 instructions += self._departures.expect(record)
-        told = f"node {named} was added"
+        told = f"{nodes.format(named)} added"
         return [Notice("info", told), *instructions, Answered(event.ticket, told)]
 
     def _replace(self, event: ReplaceAsked) -> list[Instruction]:
@@ -125,7 +126,7 @@ class Changes:
         if node is None:
             return self._roster.absent(event.plan.id)
         if self._flow.phase is not Phase.RUNNING:
-            return "the dataflow has not started yet"
+            return "the dataflow has not started yet; try again when all nodes have joined"
         if node.dynamic or not event.plan.spawned:
             return (
                 f"node `{node.id}`: dynamic nodes are started, and replaced, by whoever runs them"
