@@ -239,7 +239,6 @@ class Link:
             sent = self._try_send(data, fds)
             if self.closed:
                 return
-            self.waiting_bytes -= sent
             if sent:
                 _close_all(fds)
                 fds.clear()

@@ -87,6 +87,7 @@ class SavedWiring(msgspec.Struct, frozen=True):
     pipes: dict[int, tuple[int, int, int, int, int]]
     edges: list[Edge]
     closed: list[int]
+    uncounted: list[int]
     retired: list[str]
     types: dict[str, dict[str, Any]]
     boards: dict[str, SavedBoard]

@@ -114,6 +114,7 @@ class Wiring:
             self._earlier.setdefault(memory.name, []).append(_Memory(memory))
         self._pipes |= {number: EdgePipes(*pipes) for number, pipes in saved.pipes.items()}
         self._closed.update(saved.closed)
+        self._uncounted.update(saved.uncounted)
         self._retired.update(saved.retired)
         self._types |= saved.types
 
@@ -127,6 +128,7 @@ class Wiring:
             pipes={number: (*pipes[:4], pipes.queue_size) for number, pipes in self._pipes.items()},
             edges=list(self._edges.values()),
             closed=sorted(self._closed),
+            uncounted=sorted(self._uncounted),
             retired=sorted(self._retired),
             types=self._types,
             boards=self.boards.boards(),
