@@ -149,9 +149,11 @@ def test_the_new_daemon_supervises_restarts_and_reads_lines_as_the_old_one_did(
     assert "restart 1" in told
     source = pids(flow)["source"]
     assert source is not None
-    os.kill(source, signal.SIGKILL)
-    assert lines_until(flow, "reader: told INPUT_CLOSED")
-    place.dora("stop", "flow")
+    with client.Client(endpoint.address_of(flow)) as watching:
+        shown = watching.watch()
+        os.kill(source, signal.SIGKILL)
+        told = "".join(line.message for answer in shown for line in getattr(answer, "lines", ()))
+    assert "told INPUT_CLOSED log" in told
     wait_gone([source])
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from dora.client import Client
 from dora.daemon.flow import Graces
 from dora.daemon.launch import launch
-from dora.daemon.server import Server, run_dataflow
+from dora.daemon.server import Server
 from dora.descriptor.plan import LogRoute, LogSettings, Route
 from dora.errors import DoraError
 from dora.ids import LogsRef
@@ -365,6 +365,10 @@ def test_a_node_whose_daemon_breaks_is_killed_and_the_bug_is_raised(tmp_path: Pa
 
     code = "import os, time; print(os.getpid()); time.sleep(1000)"
     plan = plans.plan(plans.node("n", sys.executable, "-u", "-c", code), working_dir=tmp_path)
+
+    async def serve() -> None:
+        await Server(launch(plan), Broken(), QUICK).run()
+
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(run_dataflow(plan, Broken(), QUICK))
+        asyncio.run(serve())
     wait_gone(pids)

@@ -225,7 +225,7 @@ def test_a_client_of_another_protocol_is_told_what_fits_by_both_kinds_of_daemon(
         dataflow = daemon.start(flow.file)
         flow.heard("runs")
         monkeypatch.setattr(messages, "PROTOCOL", 99)
-        with pytest.raises(DoraError, match=r"speaks control protocol 99, .* `dora down` of its v"):
+        with pytest.raises(DoraError, match=r"speaks control protocol 99, .* end that one"):
             daemon.client()
         with pytest.raises(DoraError, match="use the `dora` that runs the dataflow"):
             daemon.look(dataflow)

@@ -102,6 +102,9 @@ class NoLoop:
 
     add_writer, remove_writer = add_reader, remove_reader
 
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.get_running_loop().create_future()
+
 
 def attack(owner: LinkOwner, said: bytes, draw: random.Random) -> tuple[Link, MadeUpSocket]:
     """One connection that says this, in pieces."""

@@ -34,7 +34,7 @@ from dora.background.store import Store
 from dora.daemon.door import Door
 from dora.daemon.launch import Launched, Starter, launch
 from dora.daemon.report import failure_text, summary_text
-from dora.daemon.saved import SavedDataflow, SavedListener
+from dora.daemon.saved import SavedDataflow, saved_listener
 from dora.daemon.server import Server
 from dora.daemon.settings import Settings
 from dora.descriptor.packing import unpack_plan
@@ -335,8 +335,5 @@ class Daemon:
 
     def _saved(self) -> SavedDaemon:
         """All that the next program must know."""
-        listener = self._listener
-        fds = [one.fileno() for one in listener.sockets]
         runs = [SavedRun(f.run, f.packed, f.server.saved()) for f in self._flows.values()]
-        at = SavedListener(listener.address, fds, listener.inode)
-        return saved_daemon(self._started_ns, at, runs)
+        return saved_daemon(self._started_ns, saved_listener(self._listener), runs)

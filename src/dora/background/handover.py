@@ -66,6 +66,8 @@ def check(argv: list[str], env: Mapping[str, str], saved: SavedDaemon) -> None:
     Raises:
         DoraError: it does not, or does not even start.
     """
+    if not argv or not all(argv):
+        raise DoraError("name a program to become, and no empty words")
     fd = _written(saved)
     try:
         ran = subprocess.run(
@@ -78,7 +80,7 @@ def check(argv: list[str], env: Mapping[str, str], saved: SavedDaemon) -> None:
             timeout=_CHECK_WITHIN_S,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as exc:
+    except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
         raise DoraError(f"`{argv[0]}` cannot take over: {exc}; the old daemon goes on") from exc
     finally:
         os.close(fd)

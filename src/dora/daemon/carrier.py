@@ -171,6 +171,13 @@ class Carrier:
             for handle, event in self._timers.items()
         ]
 
+    def fed(self) -> dict[int, tuple[int, int]]:
+        """Lines sent on and dropped from each edge that carries lines."""
+        feed, edges = self.feed, self.wiring.edges
+        if feed is None:
+            return {}
+        return {e.number: feed.counts(e.number) for e in edges if e.feed != "node"}
+
     def saved_links(self) -> list[SavedLink]:
         """The connections of nodes as values; their descriptors stay theirs."""
         return [link.saved(self._stacks.descriptor(node)) for (node, _), link in self.links.items()]

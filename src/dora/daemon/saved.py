@@ -8,13 +8,16 @@ open descriptors keep their numbers, and the monotonic clock goes on. Each part 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from dora.daemon.edges import Edge  # noqa: TC001  # msgspec reads these
 from dora.daemon.report import NodeFailure  # noqa: TC001
 from dora.descriptor.plan import NodePlan, Plan  # noqa: TC001
+
+if TYPE_CHECKING:
+    from dora.transport.endpoint import Listener
 
 FORMAT = 1
 """Raised by one whenever an older daemon's values could be misread."""
@@ -167,6 +170,12 @@ class SavedDataflow(msgspec.Struct, frozen=True):
     spawned: int
     feed: dict[int, tuple[int, int]] = {}
     """By edge that carries lines: sent, dropped."""
+
+
+def saved_listener(listener: Listener) -> SavedListener:
+    """A listener as a value; its descriptors stay its own."""
+    fds = [one.fileno() for one in listener.sockets]
+    return SavedListener(listener.address, fds, listener.inode)
 
 
 def descriptors_of(dataflow: SavedDataflow) -> list[int]:

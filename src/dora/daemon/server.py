@@ -38,14 +38,14 @@ from dora.daemon.events import (
 from dora.daemon.flow import Graces, Phase
 from dora.daemon.guard import Guard
 from dora.daemon.hot_reload import HotReload
-from dora.daemon.launch import Launched, launch
+from dora.daemon.launch import Launched
 from dora.daemon.observer import Observers
 from dora.daemon.output import LogFolder
 from dora.daemon.own_log import OwnLog
 from dora.daemon.params import ParamDesk
 from dora.daemon.reception import Reception
 from dora.daemon.report import Outcome
-from dora.daemon.saved import SavedDataflow, SavedListener
+from dora.daemon.saved import SavedDataflow, saved_listener
 from dora.daemon.settings import Settings
 from dora.daemon.stacks import Stacks
 from dora.daemon.supervisor import Supervisor
@@ -64,19 +64,9 @@ if TYPE_CHECKING:
 
     from dora.daemon.observer import Observer
     from dora.daemon.process import NodeProcess
-    from dora.descriptor.plan import Plan
 
 
 _WATCHERS_HEAR_WITHIN_S = 5.0
-
-
-async def run_dataflow(plan: Plan, observer: Observer, graces: Graces | None = None) -> Outcome:
-    """Run a whole dataflow, from spawning to the last exit.
-
-    Raises:
-        DescriptorLimitError: the dataflow needs more descriptors than are allowed.
-    """
-    return await Server(launch(plan), observer, graces).run()
 
 
 class Server:
@@ -274,9 +264,6 @@ class Server:
     def saved(self) -> SavedDataflow:
         """All of this as a value, for the program that takes over."""
         carrier, launched = self._carrier, self._launched
-        feed = carrier.feed
-        fed = [edge.number for edge in carrier.wiring.edges if edge.feed != "node"]
-        listener = launched.listener
         return SavedDataflow(
             dataflow_id=launched.dataflow_id,
             plan=self._plan,
@@ -286,9 +273,7 @@ class Server:
             started_ns=self._started_ns,
             epoch_ns=carrier.epoch_ns,
             base_env=launched.starter.base,
-            listener=SavedListener(
-                listener.address, [one.fileno() for one in listener.sockets], listener.inode
-            ),
+            listener=saved_listener(launched.listener),
             flow=self._supervisor.saved(),
             wiring=carrier.wiring.saved(),
             processes=self._crew.saved(),
@@ -297,7 +282,7 @@ class Server:
             told_drops=self._drops.told,
             extensions=self._extensions.saved(),
             spawned=self._crew.spawned,
-            feed={number: feed.counts(number) for number in fed} if feed is not None else {},
+            feed=carrier.fed(),
         )
 
     def _end(self) -> None:
