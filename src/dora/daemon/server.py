@@ -38,7 +38,6 @@ from dora.daemon.events import (
 from dora.daemon.flow import Graces, Phase
 from dora.daemon.guard import Guard
 from dora.daemon.hot_reload import HotReload
-from dora.daemon.launch import Launched
 from dora.daemon.observer import Observers
 from dora.daemon.output import LogFolder
 from dora.daemon.own_log import OwnLog
@@ -62,6 +61,7 @@ from dora.wire.visits import Dataflow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dora.daemon.launch import Launched
     from dora.daemon.observer import Observer
     from dora.daemon.process import NodeProcess
 
