@@ -281,6 +281,11 @@ def test_a_node_is_replaced_again_and_again_without_a_gap(size: int, tmp_path: P
         assert live.wait_ended().ok
 
 
+def _seen(folder: Path) -> int:
+    """The number that was written last; 0 in the moment in which it is written."""
+    return int(((folder / "seen").read_text() or "0").split()[0])
+
+
 @pytest.mark.parametrize(
     ("code", "told"),
     [
@@ -298,8 +303,8 @@ def test_a_successor_that_does_not_come_up_leaves_the_old_one_at_work(
         with pytest.raises(DoraError, match="the old one goes on") as refused:
             live.ask(AskReplace(live.addition(new, replacing="filter")))
         assert told in str(refused.value)
-        before = int((tmp_path / "seen").read_text().split()[0])
-        live.until(lambda: int(((tmp_path / "seen").read_text() or "0").split()[0]) > before)
+        before = _seen(tmp_path)
+        live.until(lambda: _seen(tmp_path) > before)
         live.ask(AskNode("stop", "source"))
         assert live.heard("read", "sink")[1] == []
         assert live.wait_ended().ok

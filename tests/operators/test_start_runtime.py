@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dora.daemon.server import run_dataflow
+from dora.daemon.launch import launch
+from dora.daemon.server import Server
 from dora.descriptor.planner import load_plan
 from dora.errors import NodeInitError, ProtocolError
 from dora.node.operators import start_runtime
@@ -82,8 +83,11 @@ def run(tmp_path: Path) -> Callable[..., tuple[Outcome, Shown]]:
         (tmp_path / "flow.yml").write_text(flow)
         plan = load_plan(tmp_path / "flow.yml", environ={"PATH": "/usr/bin:/bin"})
         shown = Shown()
-        outcome = asyncio.run(asyncio.wait_for(run_dataflow(plan, shown), DEADLINE_S))
-        return outcome, shown
+
+        async def serve() -> Outcome:
+            return await asyncio.wait_for(Server(launch(plan), shown).run(), DEADLINE_S)
+
+        return asyncio.run(serve()), shown
 
     return run_files
 
