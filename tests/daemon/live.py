@@ -1,4 +1,4 @@
-"""A dataflow of real nodes, served in a thread of the test, that is looked at and changed meanwhile.
+"""A dataflow of real nodes, served in a thread of the test, looked at and changed meanwhile.
 
 Nodes say words (`say("got", 3)`), which the test waits for.
 """

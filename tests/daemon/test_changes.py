@@ -37,7 +37,8 @@ for event in node:
         if last is None:
             say("first", n)
         last = n
-        open("seen", "w").write(f"{last} {bad}")
+        open("seen.new", "w").write(f"{last} {bad}")
+        os.replace("seen.new", "seen")
     else:
         say(event["type"], event.get("id"), last)
 say("read", last, bad)
@@ -207,7 +208,7 @@ for event in node:
         live.until(lambda: _edge(live, "in").waiting == 5)
         live.ask(route("source/out", "sink/in", connect=False))
         before = int((tmp_path / "sent").read_text())
-        live.until(lambda: int((tmp_path / "sent").read_text() or 0) > before + 20)
+        live.until(lambda: int((tmp_path / "sent").read_text()) > before + 20)
         if how == "crash":
             os.kill(live.state("sink").pid or 0, signal.SIGKILL)
         else:
@@ -299,7 +300,7 @@ def test_a_successor_that_does_not_come_up_leaves_the_old_one_at_work(
             live.ask(AskReplace(live.addition(new, replacing="filter")))
         assert told in str(refused.value)
         before = int((tmp_path / "seen").read_text().split()[0])
-        live.until(lambda: int(((tmp_path / "seen").read_text() or "0").split()[0]) > before)
+        live.until(lambda: int((tmp_path / "seen").read_text().split()[0]) > before)
         live.ask(AskNode("stop", "source"))
         assert live.heard("read", "sink")[1] == []
         assert live.wait_ended().ok

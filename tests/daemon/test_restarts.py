@@ -241,7 +241,7 @@ for event in node:
         maps = open("/proc/self/maps").read().count("memfd:dora")
         say("got", n, len(os.listdir("/proc/self/fd")), maps)
 """
-    restarts = 25
+    restarts = 12
     keys = {"outputs": ["out"], "restart_policy": "always", "max_restarts": restarts}
     with Live(tmp_path, {"source": (sending, keys), "sink": (reading, READS)}) as live:
         first = live.heard("got")
