@@ -84,8 +84,9 @@ n = int(file.read_text()) if file.exists() else 0
 while (event := node.try_recv()) is None or event["type"] != "STOP":
     node.send_output("out", np.full({size}, n % 251, np.uint8), {{"n": n}})
     n += 1
-    Path("sent.new").write_text(str(n))
-    os.replace("sent.new", file)  # it may be killed at any moment
+    new = Path(f"sent.{{os.getpid()}}")
+    new.write_text(str(n))
+    os.replace(new, file)  # it may be killed at any moment
     time.sleep({every_s})
 """
 

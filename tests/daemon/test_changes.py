@@ -37,7 +37,9 @@ for event in node:
         if last is None:
             say("first", n)
         last = n
-        open("seen", "w").write(f"{last} {bad}")
+        new = f"seen.{os.getpid()}"
+        open(new, "w").write(f"{last} {bad}")
+        os.replace(new, "seen")
     else:
         say(event["type"], event.get("id"), last)
 say("read", last, bad)
@@ -207,7 +209,7 @@ for event in node:
         live.until(lambda: _edge(live, "in").waiting == 5)
         live.ask(route("source/out", "sink/in", connect=False))
         before = int((tmp_path / "sent").read_text())
-        live.until(lambda: int((tmp_path / "sent").read_text() or 0) > before + 20)
+        live.until(lambda: int((tmp_path / "sent").read_text()) > before + 20)
         if how == "crash":
             os.kill(live.state("sink").pid or 0, signal.SIGKILL)
         else:
@@ -459,6 +461,39 @@ def test_a_node_that_is_restarting_stopping_or_backing_off_takes_what_is_asked(
         assert live.ask(AskNode("remove", "waits")) == "node `waits` was removed"
         live.ask(AskNode("stop", "source"))
         assert live.heard("read", "sink")[1] == []
+
+
+def test_a_node_ends_whichever_of_its_inputs_it_reads_to_the_end_last(tmp_path: Path) -> None:
+    """One was taken away before the sender of the other ended: that end is the last."""
+    sending = """
+from dora import Node
+node = Node()
+node.send_output("out", b"", {"n": 0})
+say("sent")
+for event in node: pass
+"""
+    reading = """
+from dora import Node
+node = Node()
+say("sink")
+while not os.path.exists("go"): time.sleep(0.01)
+for event in node:
+    say(event["type"], event.get("id"))
+"""
+    timer = {"inputs": {"tick": "dora/timer/secs/1000"}}
+    nodes = {
+        "one": (sending, {**OUT, **timer}),
+        "sink": (reading, {"inputs": {"a": "one/out", "b": "one/out", "c": "one/out"}}),
+    }
+    with Live(tmp_path, nodes) as live:
+        live.heard("sink")
+        live.heard("sent")
+        for name in ("a", "c"):
+            live.ask(route("one/out", f"sink/{name}", connect=False))
+        live.ask(AskNode("stop", "one"))
+        (tmp_path / "go").touch()
+        assert live.heard("STOP") == ["ALL_INPUTS_CLOSED"]
+        assert live.wait_ended().ok
 
 
 def test_a_client_that_is_gone_before_the_answer_harms_nobody(tmp_path: Path) -> None:

@@ -289,14 +289,25 @@ def test_a_node_all_of_whose_inputs_are_silent_is_told_and_goes_on(tmp_path: Pat
     sending = """
 from dora import Node
 node = Node()
+def wait(path):
+    while not os.path.exists(path):
+        time.sleep(0.005)
 node.send_output("out", b"x")
-time.sleep(0.8)
+wait("closed1")
 node.send_output("out", b"x")
+wait("closed2")
 """
+    reading = (
+        TIMED
+        + """
+    if event["type"] == "INPUT_CLOSED":
+        open("closed2" if os.path.exists("closed1") else "closed1", "w").close()
+"""
+    )
     edge = {"source": "source/out", "input_timeout": 0.3}
     nodes = {
         "source": (sending, {"outputs": ["out"]}),
-        "sink": (TIMED, {"inputs": {"in": edge}}),
+        "sink": (reading, {"inputs": {"in": edge}}),
     }
     with Live(tmp_path, nodes) as live:
         assert live.wait_ended().ok

@@ -396,5 +396,5 @@ class EventStream:
             port.close()
             if (following := self._inputs.end(input_id)) is not None:
                 self.add_port(following)
-        if self._inputs.all_over and not port.detached:
+        if self._inputs.all_over and not self._inputs.ended_by_detaching:
             self._pending.append(events.stop("ALL_INPUTS_CLOSED"))

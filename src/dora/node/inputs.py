@@ -80,6 +80,8 @@ class InputPort:
         """Whether nothing more will be read: the sender said so, or this was closed."""
         self.detached = False
         """Whether it was closed because its edge was taken away."""
+        self.ended_ns = 0
+        """When its edge ended, CLOCK_MONOTONIC; 0 if nobody said."""
         self.alarm = alarm
         self.watermark: int | float | None = None
         """The greatest that a message brought."""
@@ -118,7 +120,7 @@ class InputPort:
         kind, flags, header_bytes, metadata_bytes, _, sent_ns, self.arena, _, size = head
         if kind == CLOSE:
             self.closed = True
-            self.detached = bool(flags & DETACHED)
+            self.detached, self.ended_ns = bool(flags & DETACHED), sent_ns
             return events.input_closed(self.id)
         self._count(size, sent_ns)
         middle = HEAD_BYTES + header_bytes

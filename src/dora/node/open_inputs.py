@@ -91,6 +91,12 @@ class OpenInputs:
         return following.popleft() if following else None
 
     @property
+    def ended_by_detaching(self) -> bool:
+        """Whether the edge that ended last, which may not be the last read, was taken away."""
+        ended = [port for port in self.ports.values() if port.id not in self._open]
+        return bool(ended) and max(ended, key=lambda port: port.ended_ns).detached
+
+    @property
     def all_over(self) -> bool:
         """Whether nothing is left that the stream stays open for."""
         others = self.timers or not self._endless.isdisjoint(self.ports)

@@ -23,6 +23,7 @@ import fcntl
 import os
 import select
 import termios
+import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -83,7 +84,7 @@ def close_pipes(pipes: EdgePipes) -> None:
 def write_close(ticket_write: int, *, detached: bool = False) -> bool:
     """Put the CLOSE ticket behind all that was sent; False when the pipe is full."""
     try:
-        os.write(ticket_write, pack_close(detached=detached))
+        os.write(ticket_write, pack_close(time.monotonic_ns(), detached=detached))
     except BlockingIOError:
         return False
     return True

@@ -154,12 +154,13 @@ def pack_start(arena: int, sequence: int) -> bytes:
     return _START.pack(arena, START_PAGE, sequence)
 
 
-def pack_close(*, detached: bool = False) -> bytes:
+def pack_close(time_ns: int = 0, *, detached: bool = False) -> bytes:
     """The ticket that says: nothing more comes on this edge.
 
-    With `detached` because the edge was taken away, not because its output ended.
+    With `detached` because the edge was taken away, not because its output ended. The time tells
+    which of several edges ended last.
     """
-    return HEAD.pack(CLOSE, DETACHED if detached else 0, 0, 0, 0, 0, 0, 0, 0).ljust(
+    return HEAD.pack(CLOSE, DETACHED if detached else 0, 0, 0, 0, time_ns, 0, 0, 0).ljust(
         TICKET_BYTES, b"\0"
     )
 
