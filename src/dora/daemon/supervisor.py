@@ -184,7 +184,9 @@ class Supervisor:
         if node.joins > 1:
             instructions += [
                 Tell(receiver, NodeRestarted(node.id))
-                for receiver in sorted({edge.receiver for edge in own if edge not in over})
+                for receiver in sorted(
+                    {edge.receiver for edge in own if not self._book.is_over(edge)}
+                )
                 if receiver != node.id and self._roster.is_linked(receiver)
             ]
         if self.phase is Phase.RUNNING:
