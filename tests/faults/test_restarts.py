@@ -6,14 +6,13 @@ at most; the rest waits in the pipes, for its next process. The sink keeps the n
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import struct
 import time
 from typing import TYPE_CHECKING
 
-from fault_rig import LONG, Flow
+from fault_rig import LONG, Flow, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,8 +109,9 @@ def test_kills_at_random_lose_only_what_a_node_had_in_its_hands(
 
 def grown(file: Path, by: int) -> None:
     """Wait until the sink has kept so many more."""
-    deadline = time.monotonic() + 30.0
-    before = file.stat().st_size if file.exists() else 0
-    while (file.stat().st_size if file.exists() else 0) < before + 8 * by:
-        assert time.monotonic() < deadline, "nothing arrives any more"
-        os.sched_yield()
+    wanted = size_of(file) + 8 * by
+    until(lambda: size_of(file) >= wanted, "nothing arrives any more")
+
+
+def size_of(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
