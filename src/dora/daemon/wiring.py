@@ -45,8 +45,11 @@ class _Memory:
         self.wire = ArenaWire(arena_id, DEFAULT_ARENA_BYTES)
         self.read_write = create_memory(f"dora {name}", DEFAULT_ARENA_BYTES)
         self.read_only = reopen_read_only(self.read_write)
-        self.sent: dict[int, int] = {}
-        """Once it is an earlier process's: how much was ever sent on each edge up to then."""
+        self.last: dict[int, int] = {}
+        """Once it is an earlier process's: by edge, how much was consumed once its last message is.
+
+        Never by what the sender counted: one that was killed may have sent what it did not count.
+        """
 
     def give_writable(self) -> int:
         """Hand the writable descriptor over."""
@@ -239,7 +242,8 @@ class Wiring:
             return memory
         for edge in self._edges.values():
             if edge.sender == node and edge.number in self._pipes and not edge.tap:
-                memory.sent[edge.number] = self.boards.counts(edge).sent
+                waiting = self.waiting(edge.number)  # first: the receiver goes on meanwhile
+                memory.last[edge.number] = waiting + self.boards.counts(edge).consumed
         self._earlier.setdefault(node, []).append(memory)
         self._drop_earlier(node)
         memory = self._memory[node] = self._new_memory(node)
@@ -257,18 +261,18 @@ class Wiring:
         """Give up memory of earlier processes whose messages were all read or dropped."""
         kept = []
         for memory in self._earlier.get(sender, ()):
-            if any(self._may_wait(number, sent) for number, sent in memory.sent.items()):
+            if any(self._may_wait(number, last) for number, last in memory.last.items()):
                 kept.append(memory)
             else:
                 memory.close()
         self._earlier[sender] = kept
 
-    def _may_wait(self, number: int, sent: int) -> bool:
-        """Whether one of the first `sent` messages of an edge may still be in its queue."""
+    def _may_wait(self, number: int, last: int) -> bool:
+        """Whether one of the first `last` messages of an edge may still be in its queue."""
         if not self.waiting(number):
             return False
-        # Not `<`: a sender may have been killed after it sent and before it counted.
-        return self.boards.counts(self._edges[number]).consumed <= sent
+        # Not `<`: the receiver may have had one that it had not counted yet.
+        return self.boards.counts(self._edges[number]).consumed <= last
 
     def _forget_memory(self, sender: str) -> None:
         """Give up memory that nobody will be given any more."""
