@@ -75,7 +75,7 @@ def test_starting_and_stopping_again_and_again_leaves_the_daemon_as_it_was(
         last = size()
         assert last[1] == first[1] == 0, "processes"
         assert last[3] == first[3], "files"
-        assert last[2] - middle[2] < (8 * MIB if LONG else 4 * MIB), "memory"
+        assert last[2] - middle[2] < 4 * MIB, "memory"
         daemon.dora("down")
     measured(
         "a dataflow of 2 nodes is started and stopped",
