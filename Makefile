@@ -3,7 +3,7 @@
 # make bench   this dora against dora-rs 1.1.0 on the same node files
 # make microbench  what encode, send, receive and decode cost (pytest-benchmark)
 # make stress  the contract, property and kill tests twenty times over
-# make test-faults  every fault of docs/reliability.md at full length, and a table of figures (20 min)
+# make test-faults  every fault of docs/reliability.md at full length, and a table of figures (10 min)
 # make clean   remove what these made
 #
 # Needs Python 3.11 or newer with venv and pip, and a package registry; another Python: make PYTHON=...

@@ -200,7 +200,7 @@ def until(true: Callable[[], bool], otherwise: str) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while not true():
         assert time.monotonic() < deadline, otherwise
-        os.sched_yield()
+        select.select([], [], [], 0.005)
 
 
 def _state_of(pid: int) -> str:

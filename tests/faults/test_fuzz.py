@@ -164,7 +164,9 @@ class DataflowUnderAttack:
     async def ready(self) -> LinkOwner:
         """Whom to attack; a bug of the daemon is raised here."""
         await asyncio.sleep(0)
-        if self._task.done() or self._server._flow.phase not in (Phase.STARTING, Phase.RUNNING):
+        flow = self._server._flow
+        ended = self._task.done() or flow.phase not in (Phase.STARTING, Phase.RUNNING)
+        if ended or flow.book.next_number > 2_000:  # wires that are cut stay in its book
             await self.end()
             self._make()
             await asyncio.sleep(0)

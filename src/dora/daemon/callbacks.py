@@ -6,6 +6,7 @@ Elsewhere: what an error does (`daemon.server`).
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     import asyncio
@@ -55,6 +56,7 @@ class Callbacks:
     ) -> None:
         self._loop = loop
         self._crashed = crashed
+        self._timers: WeakSet[asyncio.TimerHandle] = WeakSet()
         self.remove_reader = loop.remove_reader
         self.remove_writer = loop.remove_writer
         self.create_future = loop.create_future
@@ -73,7 +75,14 @@ class Callbacks:
         self, delay: float, callback: Callable[..., Any], *args: Any
     ) -> asyncio.TimerHandle:
         """See `Loop`."""
-        return self._loop.call_later(delay, self._run, callback, args)
+        timer = self._loop.call_later(delay, self._run, callback, args)
+        self._timers.add(timer)
+        return timer
+
+    def close(self) -> None:
+        """Call nothing more later: what waits for that holds all that the dataflow was made of."""
+        for timer in list(self._timers):
+            timer.cancel()
 
     def _run(self, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:

@@ -68,7 +68,7 @@ class SavedMemory(msgspec.Struct, frozen=True):
     arena: int
     read_write: int
     read_only: int
-    sent: dict[int, int]
+    last: dict[int, int]
 
 
 class SavedBoard(msgspec.Struct, frozen=True):

@@ -306,6 +306,7 @@ class Server:
         self._carrier.close()
         self._folder.close()
         self._own_log.close()
+        self._loop.close()
 
     def _outcome(self) -> Outcome:
         self._tell_drops()

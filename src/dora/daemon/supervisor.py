@@ -213,7 +213,8 @@ class Supervisor:
         restarts = max(node.restart_count, node.joins - 1)
         instructions.append(Admit(node.id, without, restarts, again and node.readers_gone))
         if node.joins > 1:
-            instructions += self._tell_restarted(node, [e for e in own if e not in over])
+            live = [edge for edge in own if not self._book.is_over(edge)]
+            instructions += self._tell_restarted(node, live)
         if self.phase is Phase.RUNNING:
             node.life.handle(lifecycle.BarrierOpened())
             instructions.append(OpenBarrier((node.id,)))

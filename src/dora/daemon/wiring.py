@@ -47,8 +47,11 @@ class _Memory:
         self.wire = ArenaWire(saved.arena, DEFAULT_ARENA_BYTES, saved.name)
         self.read_write = saved.read_write
         self.read_only = saved.read_only
-        self.sent = saved.sent
-        """Once it is an earlier process's: how much was ever sent on each edge up to then."""
+        self.last = saved.last
+        """Once it is an earlier process's: by edge, how much was consumed once its last message is.
+
+        Never by what the sender counted: one that was killed may have sent what it did not count.
+        """
 
     @classmethod
     def fresh(cls, name: str, arena_id: int) -> _Memory:
@@ -59,7 +62,7 @@ class _Memory:
     def saved(self) -> SavedMemory:
         """This as a value; the descriptors stay this one's."""
         fds = self.read_write, self.read_only
-        return SavedMemory(self.name, self.wire.arena, *fds, self.sent)
+        return SavedMemory(self.name, self.wire.arena, *fds, self.last)
 
     def give_writable(self) -> int:
         """Hand the writable descriptor over."""
@@ -296,9 +299,10 @@ class Wiring:
             return memory
         for edge in self._edges.values():
             if memory_owner(edge) == node and edge.number in self._pipes and not edge.tap:
-                # Lines are not counted on boards: theirs is kept as long as any wait.
-                feeds = edge.feed == "node"
-                memory.sent[edge.number] = self.boards.counts(edge).sent if feeds else 1 << 62
+                waiting = self.waiting(edge.number)  # first: the receiver goes on meanwhile
+                last = waiting + self.boards.counts(edge).consumed
+                # Lines that were dropped are not counted on boards: kept as long as any wait.
+                memory.last[edge.number] = last if edge.feed == "node" else 1 << 62
         self._earlier.setdefault(node, []).append(memory)
         self._drop_earlier(node)
         memory = self._memory[node] = self._new_memory(node)
@@ -316,20 +320,20 @@ class Wiring:
         """Give up memory of earlier processes whose messages were all read or dropped."""
         kept = []
         for memory in self._earlier.get(sender, ()):
-            if any(self._may_wait(number, sent) for number, sent in memory.sent.items()):
+            if any(self._may_wait(number, last) for number, last in memory.last.items()):
                 kept.append(memory)
             else:
                 memory.close()
         self._earlier[sender] = kept
 
-    def _may_wait(self, number: int, sent: int) -> bool:
-        """Whether one of the first `sent` messages of an edge may still be in its queue."""
+    def _may_wait(self, number: int, last: int) -> bool:
+        """Whether one of the first `last` messages of an edge may still be in its queue."""
         if not self.waiting(number):
             return False
         if number in self._uncounted:
             return True
-        # Not `<`: a sender may have been killed after it sent and before it counted.
-        return self.boards.counts(self._edges[number]).consumed <= sent
+        # Not `<`: the receiver may have had one that it had not counted yet.
+        return self.boards.counts(self._edges[number]).consumed <= last
 
     def _forget_memory(self, sender: str) -> None:
         """Give up memory that nobody will be given any more."""
