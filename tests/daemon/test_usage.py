@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-BURN = "import os, time\nwhile time.process_time() < 0.3: pass\n"
+BURN = "import os, time\nwhile time.process_time() < 0.4: pass\n"
 THEN_WAIT = "print('ready', flush=True)\nimport sys; sys.stdin.read()\n"
 UV = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', sys.argv[1]])\n"
 """Starts another Python and waits for it, as `uv run` does."""
