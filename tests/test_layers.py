@@ -29,15 +29,16 @@ LAYERS = {
     "building": 3,
     "running": 4,
     "simulation": 4,
-    "recording": 4,
     "monitor": 4,
     "background": 4,
-    "cli": 5,
-    "testing": 5,
-    "builder": 5,
-    "pytest_plugin": 6,
-    "__init__": 6,
-    "__main__": 6,
+    "recording": 5,
+    "web": 6,
+    "cli": 7,
+    "testing": 7,
+    "builder": 7,
+    "pytest_plugin": 8,
+    "__init__": 8,
+    "__main__": 8,
 }
 """Folders, and modules directly under `src/dora/`."""
 
