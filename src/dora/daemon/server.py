@@ -110,9 +110,14 @@ class Server:
         self._extensions = Extensions()
         self._stacks = Stacks(loop, self._has_started)
         self._tickets = Tickets()
-        self._carrier = Carrier(
-            loop, launched, self._supervisor, self._observer, self._post, self._finish, saved
-        )
+        self._reload: HotReload | None = None
+        try:
+            self._carrier = Carrier(
+                loop, launched, self._supervisor, self._observer, self._post, self._finish, saved
+            )
+        except BaseException:
+            launched.end()
+            raise
         self._drops = DropWatch(flow.book, self._carrier.wiring, lambda: self._carrier.feed)
         self._receive()
         self._open_desks(save_param)
@@ -206,8 +211,8 @@ class Server:
     def _begin(self) -> None:
         launched = self._launched
         plans = {node.id: node for node in self._plan.nodes}
-        for node, process in launched.processes.items():
-            self._crew.take_on(plans[node], 0, process)
+        for node in list(launched.processes):
+            self._crew.take_on(plans[node], 0, launched.processes.pop(node))
         self._carrier.warn()
         self._guard = Guard(
             self._loop,
@@ -218,7 +223,6 @@ class Server:
             self._plan.health_check_interval_s,
             self._post,
         )
-        self._reload = None
         if self._settings.hot_reload:
             self._reload = HotReload(
                 self._loop,
@@ -234,7 +238,7 @@ class Server:
             self._carrier.carry_out(self._supervisor.start())
         for node, error in launched.errors.items():
             self._post(SpawnFailed(node, 0, error))
-        self._watching_drops = self._loop.call_later(1.0, self._watch_drops)
+        self._loop.call_later(1.0, self._watch_drops)
 
     def _resume(self, saved: SavedDataflow) -> None:
         """Take over what an earlier program of this process served."""
@@ -293,14 +297,9 @@ class Server:
             link.close()
         if self._reception.door is not None:
             self._reception.door.close()
-            self._watching_drops.cancel()
-            self._guard.close()
-            if self._reload is not None:
-                self._reload.close()
-        else:
-            self._launched.listener.close()
-            for process in self._launched.processes.values():
-                process.end()
+        if self._reload is not None:
+            self._reload.close()
+        self._launched.end()
         self._crew.close()
         self._stacks.close()
         self._carrier.close()
@@ -392,4 +391,4 @@ class Server:
 
     def _watch_drops(self) -> None:
         self._tell_drops()
-        self._watching_drops = self._loop.call_later(1.0, self._watch_drops)
+        self._loop.call_later(1.0, self._watch_drops)
