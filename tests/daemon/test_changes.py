@@ -12,7 +12,7 @@ import pytest
 from dora.daemon.flow import Graces
 from dora.errors import DoraError
 from dora.wire.board import SPARE_ROUTES
-from dora.wire.visits import AskAdd, AskNode, AskReplace, AskRoute
+from dora.wire.visits import AskAdd, AskNode, AskParam, AskReplace, AskRoute, Params
 
 from .live import SINK, Live, counter, write
 
@@ -437,6 +437,22 @@ def test_a_node_may_be_removed_and_come_back_many_times(tmp_path: Path) -> None:
         assert len(os.listdir("/proc/self/fd")) <= fds + 1
         live.ask(AskNode("stop", "source"))
         assert live.heard("read", "sink")[1] == []
+
+
+def test_a_node_that_comes_in_place_of_a_removed_one_has_none_of_its_parameters(
+    tmp_path: Path,
+) -> None:
+    guest = {"path": "dynamic", "inputs": {"in": "source/out"}}
+    nodes = {"source": (counter(), OUT), "guest": ("", guest)}
+    with Live(tmp_path, nodes) as live:
+        live.heard("counter")
+        live.ask(AskNode("remove", "guest"))
+        live.ask(AskAdd(live.addition({"id": "guest", **guest})))
+        with live.client() as client:
+            client.ask(AskParam("set", "guest", "gain", b"3"))
+            live.ask(AskNode("remove", "guest"))
+            live.ask(AskAdd(live.addition({"id": "guest", **guest})))
+            assert client.ask(AskParam("list", "guest")) == Params({})
 
 
 def test_a_node_that_is_restarting_stopping_or_backing_off_takes_what_is_asked(

@@ -297,6 +297,8 @@ class Carrier:
 
     def _retire(self, retired: Retire) -> None:
         self.wiring.retire(retired.node)
+        self._params.forget(retired.node)
+        self._stacks.forget(retired.node)
 
     def _feed_lines(self, edges: Iterable[Edge], before: dict[int, tuple[int, int]]) -> None:
         """Feed the edges that carry lines, of which so much was counted before."""

@@ -226,7 +226,7 @@ class Server:
         if self._settings.hot_reload:
             self._reload = HotReload(
                 self._loop,
-                self._plan.nodes,
+                [record.plan for record in self._flow.roster],
                 restart=self._restart,
                 reload=self._load,
                 notice=self._observer.notice,
