@@ -276,6 +276,7 @@ def test_a_node_is_replaced_again_and_again_without_a_gap(size: int, tmp_path: P
             plan = live.addition(new, replacing="filter")
             assert live.ask(AskReplace(plan)) == "node `filter` was replaced"
             assert live.heard("filter")[0] in ("old", *range(number + 1))
+        assert live.state("filter").restarts == 0
         live.ask(AskNode("stop", "source"))
         last, bad = live.heard("read", "sink")
         assert bad == []

@@ -218,8 +218,7 @@ class Carrier:
         self.wiring.welcomed(node)
         for param in self._params.for_node(node.id):
             link.send(param)
-        if admit.restarts:
-            self._taps.sender_is_back(node.id)
+        self._taps.sender_is_back(node.id)
 
     def _open_barrier(self, barrier: OpenBarrier) -> None:
         self.epoch_ns = self.epoch_ns or time.monotonic_ns()

@@ -184,7 +184,6 @@ class Changes:
             error += "\nthe old one goes on"
         elif node.state is NodeState.BACKOFF:
             error += "\nthe old one, which has ended, is started again"
-            node.restart_count += 1
             again = self._departures.end(node, Goal.RESTART, None)
         else:
             node.goal = Goal.RESTART
@@ -198,7 +197,6 @@ class Changes:
         node.life.handle(BackoffOver())
         node.successor = None
         node.goal = Goal.NONE
-        node.restart_count += 1
         node.take_plan(successor.plan)
         return successor
 

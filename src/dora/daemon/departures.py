@@ -302,7 +302,6 @@ class Departures:
         if node.successor is not None and node.successor.pid is not None:
             return []  # it is there, and is let in now
         node.incarnation = node.new_incarnation()
-        node.restart_count += 1
         if node.goal in (Goal.RESTART, Goal.REPLACE):
             return self._start_again(node)
         rules = node.plan.restart
@@ -317,6 +316,7 @@ class Departures:
     def _start_again(self, node: NodeRecord) -> list[Instruction]:
         goal, node.goal = node.goal, Goal.NONE
         node.life.handle(lifecycle.BackoffOver())
+        node.restart_count += 1
         spawn = Spawn(node.plan, node.incarnation)
         tickets, node.tickets = node.tickets, []
         told = f"node `{node.id}` was started again" if goal is Goal.RESTART else ""

@@ -210,7 +210,7 @@ class Supervisor:
             edge.number for edge in over if edge.sender == node.id or self._book.is_lost(edge)
         ) | frozenset(edge.number for edge in self._unfed(node.id))
         again = node.joins > 1
-        restarts = max(node.restart_count, node.joins - 1)
+        restarts = node.joins - 1 if node.dynamic else node.restart_count
         instructions.append(Admit(node.id, without, restarts, again and node.readers_gone))
         if node.joins > 1:
             live = [edge for edge in own if not self._book.is_over(edge)]
