@@ -604,6 +604,42 @@ for event in node:
         assert [live.heard("got") for _ in range(8)] == [[n] for n in range(200, 208)]
 
 
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.parametrize("change", ["restart", "replace", "remove"])
+def test_a_script_may_change_what_has_not_yet_started(
+    change: str, joined: bool, tmp_path: Path
+) -> None:
+    """`dora start --detach` returns when the processes were started, as in dora-rs."""
+    wait = "say('loading')\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+    nodes = chain(tmp_path)
+    old = nodes["filter"][0]
+    if joined:
+        nodes["sink"] = (wait + NUMBERS, nodes["sink"][1])
+    else:
+        nodes["filter"] = (f"say('loading')\ntime.sleep(1e6)\n{old}", nodes["filter"][1])
+    with Live(tmp_path, nodes) as live:
+        live.heard("loading")
+        live.until(lambda: live.state("source").state == "waiting")
+        write(tmp_path, "filter", old)
+        if joined:
+            live.until(lambda: live.state("filter").state == "waiting")
+        if change == "replace":
+            new = {"id": "filter", "path": "filter.py", **LOSSLESS, **OUT}
+            plan = live.addition(new, replacing="filter")
+            assert live.ask(AskReplace(plan)) == "node `filter` was replaced"
+        else:
+            live.ask(AskNode(change, "filter"))  # type: ignore[arg-type]
+        (tmp_path / "go").touch()
+        if change == "remove":
+            live.heard("counter")
+            assert live.heard("INPUT_CLOSED", "sink")[0] == "in"
+        else:
+            assert live.heard("filter") == ["old", int(change == "restart")]
+            assert live.heard("first") == [0]
+        live.ask(AskNode("stop", "source"))
+        assert live.wait_ended().ok
+
+
 def test_a_stop_while_a_successor_loads_ends_all_and_is_told(tmp_path: Path) -> None:
     with Live(tmp_path, chain(tmp_path)) as live:
         live.heard("first")

@@ -66,8 +66,8 @@ class Departures:
 
     def _against(self, node: NodeRecord, event: NodeAsked) -> str | None:
         """Why it cannot be done."""
-        if self._flow.phase is not Phase.RUNNING:
-            return f"the dataflow is {self._flow.phase.name.lower()}"
+        if self._flow.ending:
+            return "the dataflow is ending"
         if node.goal is not Goal.NONE:
             return f"node `{node.id}` is being ended already ({node.goal.name.lower()})"
         if node.successor is not None:
@@ -247,7 +247,7 @@ class Departures:
             failure = NodeFailure(node.id, cause, event.pid, event.after_s, event.stderr)
             flow.failures.append(failure)
             node.failed = True
-            if flow.phase is Phase.STARTING and node.gating:
+            if flow.phase is Phase.STARTING and node.gating and node.goal is Goal.NONE:
                 return self._ending.abort(node, told)
             others = bool(self._roster.alive())
             rest = "; the other nodes go on" if others and not flow.ending else ""
