@@ -194,6 +194,7 @@ class Changes:
         node.life.handle(BackoffOver())
         node.successor = None
         node.goal = Goal.NONE
+        self._flow.forgive(node)
         node.take_plan(successor.plan)
         return successor
 

@@ -47,7 +47,16 @@ class Phase(Enum):
 class Flow:
     """The state of one dataflow."""
 
-    def __init__(self, plan: Plan, graces: Graces, saved: SavedFlow | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        graces: Graces,
+        saved: SavedFlow | None = None,
+        *,
+        hot_reload: bool = False,
+    ) -> None:
+        self.hot_reload = hot_reload
+        """Whether nodes are started again when their files are saved."""
         self.phase = Phase.STARTING
         self.graces = graces
         self.failures: list[NodeFailure] = []
@@ -68,3 +77,10 @@ class Flow:
     def ending(self) -> bool:
         """Whether all are to end."""
         return self.phase in (Phase.STOPPING, Phase.ABORTING)
+
+    def forgive(self, node: NodeRecord) -> None:
+        """Another process comes in place of one that failed: that was not for good."""
+        if node.failed:
+            node.failed = False
+            last = max(i for i, failure in enumerate(self.failures) if failure.node == node.id)
+            del self.failures[last]

@@ -104,8 +104,9 @@ class Server:
         self._own_log = OwnLog(self.log_dir)
         self._observer = Observers(observer, self._watchers, self._own_log)
         self._folder = LogFolder(self.log_dir, self._observer)
-        flow_before = None if saved is None else saved.flow
-        self._supervisor = Supervisor(plan, graces or settings.graces, flow_before)
+        before = None if saved is None else saved.flow
+        hot = settings.hot_reload
+        self._supervisor = Supervisor(plan, graces or settings.graces, before, hot_reload=hot)
         self._flow = flow = self._supervisor.flow
         self._extensions = Extensions()
         self._stacks = Stacks(loop, self._has_started)
@@ -382,8 +383,11 @@ class Server:
     def _restart(self, node: str, why: str) -> None:
         self._post(NodeAsked("restart", node, why))
 
-    def _load(self, node: str, operator: str) -> None:
-        self._carrier.send(node, Reload(operator))
+    def _load(self, node: str, operator: str, why: str) -> None:
+        if self._flow.roster[node].failed:
+            self._restart(node, why)  # there is no process that could load it
+        else:
+            self._carrier.send(node, Reload(operator))
 
     def _tell_drops(self) -> None:
         for text in self._drops.news():

@@ -63,9 +63,14 @@ class Supervisor:
     """The state of a dataflow whose nodes have just been spawned."""
 
     def __init__(
-        self, plan: Plan, graces: Graces | None = None, saved: SavedFlow | None = None
+        self,
+        plan: Plan,
+        graces: Graces | None = None,
+        saved: SavedFlow | None = None,
+        *,
+        hot_reload: bool = False,
     ) -> None:
-        self.flow = flow = Flow(plan, graces or Graces(), saved)
+        self.flow = flow = Flow(plan, graces or Graces(), saved, hot_reload=hot_reload)
         self._roster = flow.roster
         self._book = flow.book
         self._ending = Ending(flow, saved)
