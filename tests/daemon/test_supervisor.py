@@ -216,6 +216,13 @@ def test_stop_is_a_message_first_then_sigterm_then_sigkill() -> None:
     assert "didn't react to a stop message in time (SIGKILL)" in str(supervisor.failures[0])
 
 
+def test_who_is_killed_by_force_is_not_said_to_have_been_given_time() -> None:
+    supervisor = started(plans.pair())
+    supervisor.handle(StopAsked("dora stop", force=True))
+    supervisor.handle(exited("camera", -signal.SIGKILL))
+    assert supervisor.failures[0].cause == "was killed by dora at once, as asked (SIGKILL)"
+
+
 def test_a_node_that_has_not_joined_is_stopped_by_sigterm_at_once_and_that_is_success() -> None:
     supervisor = Supervisor(plans.pair())
     supervisor.start()

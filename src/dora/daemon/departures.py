@@ -26,7 +26,13 @@ from dora.daemon.events import (
 )
 from dora.daemon.flow import Phase
 from dora.daemon.lifecycle import NodeState, Verdict, exit_verdict
-from dora.daemon.report import KILLED_BY_DORA, NodeFailure, duration_text, exit_text
+from dora.daemon.report import (
+    KILLED_AT_ONCE,
+    KILLED_BY_DORA,
+    NodeFailure,
+    duration_text,
+    exit_text,
+)
 from dora.daemon.roster import Goal
 from dora.wire.messages import Stop
 
@@ -268,7 +274,7 @@ class Departures:
         if node.killed_why is not None and event.returncode == -signal.SIGKILL:
             return f"was killed: it {node.killed_why}"
         if verdict is Verdict.KILLED_BY_DORA:
-            return KILLED_BY_DORA
+            return KILLED_AT_ONCE if self._flow.forced else KILLED_BY_DORA
         return exit_text(event.returncode) + (
             " without having called `Node()`" if absent and verdict is Verdict.FAILURE else ""
         )

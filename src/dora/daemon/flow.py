@@ -60,6 +60,8 @@ class Flow:
         self.phase = Phase.STARTING
         self.graces = graces
         self.failures: list[NodeFailure] = []
+        self.forced = False
+        """Whether it was asked to end at once, by force."""
         self.never_joined: list[str] = []
         """Whom the start barrier still waited for when the time of the dataflow was over."""
         if saved is None:
