@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-DEADLINE_S = 20.0
+DEADLINE_S = 50.0
 
 
 def read_line(fd: int) -> str:
