@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ import pytest
 from daemon.waiting import wait_gone, wait_until
 from dora import client
 from dora.background.handover import FORMAT, read_saved
+from dora.background.places import STATE, folder_of
 from dora.client import DaemonClient
 from dora.errors import DoraError
 from dora.transport import endpoint
@@ -224,6 +227,26 @@ nodes:
     log = place.folder / "out" / flow / "log_eager.jsonl"
     wait_until(lambda: log.exists() and "sent all" in log.read_text(), "the sender goes on")
     place.dora("stop", "--force", "deaf")
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_state_that_cannot_be_kept_or_read_costs_no_dataflow(when: str, place: Place) -> None:
+    file = folder_of(endpoint.daemon_address(endpoint.checkout())) / STATE
+    if when == "before":
+        file.mkdir(parents=True)  # it is kept in memory
+    place.up()
+    calm = place.start("calm")
+    if when == "meanwhile":
+        with contextlib.closing(sqlite3.connect(file)) as db:
+            db.execute("PRAGMA user_version = 99")  # of a dora that is to come
+    for _ in range(2):
+        place.ok("up", "--replace")
+        assert "Running" in place.ok("list")
+    place.ok("stop", "calm")
+    wait_ended(calm)
+    with client.daemon() as daemon:
+        assert [(run.id, run.status) for run in daemon.runs()] == [(calm, "finished")]
+    place.ok("down")
 
 
 @pytest.mark.parametrize(
