@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from daemon.waiting import wait_gone
+from daemon.waiting import wait_gone, wait_until
 from dora import client
 from dora.background.handover import FORMAT, read_saved
+from dora.background.places import STATE, folder_of
 from dora.client import DaemonClient
 from dora.errors import DoraError
 from dora.transport import endpoint
@@ -178,6 +181,72 @@ def test_parameters_and_a_start_under_way_go_over_too(place: Place, flow: str) -
             texts += [line.message for line in answer.lines]
     assert "2.5" in place.ok("param", "get", "sink", "gain", "-d", "flow")
     place.ok("stop", "--all")
+
+
+DEAF = """
+import os, signal
+from dora import Node
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+node = Node()
+print("pid", os.getpid(), flush=True)
+signal.sigwait([signal.SIGUSR1])
+os.closerange(3, 1024)
+signal.pause()
+"""
+EAGER = """
+from dora import Node
+node = Node()
+for number in range(1000):
+    node.send_output("x", b"x")
+print("sent all", flush=True)
+for event in node:
+    pass
+"""
+
+
+def test_a_node_that_cut_its_connection_just_before_holds_up_no_sender_for_ever(
+    place: Place,
+) -> None:
+    place.up()
+    (place.folder / "deaf.py").write_text(DEAF)
+    (place.folder / "eager.py").write_text(EAGER)
+    (place.folder / "deaf.yml").write_text(
+        """
+nodes:
+  - {id: eager, path: eager.py, outputs: [x], inputs: {tick: dora/timer/secs/60}}
+  - {id: deaf, path: deaf.py, inputs: {x: {source: eager/x, queue_policy: backpressure}}}
+"""
+    )
+    flow = place.start("deaf")
+    deaf = int(line_of(flow, "pid").split()[1])
+    with client.daemon() as daemon:
+        os.kill(deaf, signal.SIGUSR1)
+        wait_until(lambda: len(os.listdir(f"/proc/{deaf}/fd")) == 3, "it closed all but three")
+        daemon.runs()  # it has heard of that, and waits for the node's end
+        daemon.hand_over([sys.executable, "-P", "-m", "dora.background"], dict(os.environ))
+    log = place.folder / "out" / flow / "log_eager.jsonl"
+    wait_until(lambda: log.exists() and "sent all" in log.read_text(), "the sender goes on")
+    place.dora("stop", "--force", "deaf")
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_state_that_cannot_be_kept_or_read_costs_no_dataflow(when: str, place: Place) -> None:
+    file = folder_of(endpoint.daemon_address(endpoint.checkout())) / STATE
+    if when == "before":
+        file.mkdir(parents=True)  # it is kept in memory
+    place.up()
+    calm = place.start("calm")
+    if when == "meanwhile":
+        with contextlib.closing(sqlite3.connect(file)) as db:
+            db.execute("PRAGMA user_version = 99")  # of a dora that is to come
+    for _ in range(2):
+        place.ok("up", "--replace")
+        assert "Running" in place.ok("list")
+    place.ok("stop", "calm")
+    wait_ended(calm)
+    with client.daemon() as daemon:
+        assert [(run.id, run.status) for run in daemon.runs()] == [(calm, "finished")]
+    place.ok("down")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dora.wire.visits import AskNode
+
 from .live import SINK, Live, counter
 
 if TYPE_CHECKING:
@@ -210,6 +212,36 @@ def test_a_node_whose_inputs_are_all_closed_and_read_is_not_started_again(tmp_pa
         assert not live.wait_ended().ok
     assert live.all_heard("sink") == [[0]]
     assert any("all of its inputs are closed" in text for text in live.notices)
+
+
+DIES_OF_THE_FIRST_CLOSE = """
+from dora import Node
+node = Node()
+for event in node:
+    say(event["type"], event.get("id"), node.restart_count())
+    if event["type"] == "INPUT_CLOSED" and not node.restart_count():
+        os.kill(os.getpid(), signal.SIGKILL)
+say("over")
+"""
+
+
+def test_an_input_that_closed_is_told_again_to_the_next_process_of_its_receiver(
+    tmp_path: Path,
+) -> None:
+    brief = "from dora import Node\nNode().send_output('out', b'x')\n"
+    sink_keys = {"inputs": {"brief": "brief/out", "long": "long/out"}, **ALWAYS}
+    nodes = {
+        "brief": (brief, {"outputs": ["out"]}),
+        "long": (counter(every_s=0.05), {"outputs": ["out"]}),
+        "sink": (DIES_OF_THE_FIRST_CLOSE, sink_keys),
+    }
+    with Live(tmp_path, nodes) as live:
+        assert live.heard("INPUT_CLOSED") == ["brief", 0]
+        assert live.heard("INPUT_CLOSED") == ["brief", 1], "else it would wait for ever"
+        live.ask(AskNode("stop", "long"))
+        assert live.heard("INPUT_CLOSED") == ["long", 1]
+        live.heard("over")
+        assert live.wait_ended().ok
 
 
 def test_a_stop_during_the_backoff_ends_at_once(tmp_path: Path) -> None:

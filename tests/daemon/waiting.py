@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-DEADLINE_S = 20.0
+DEADLINE_S = 50.0
 
 
 def read_line(fd: int) -> str:
@@ -40,3 +40,11 @@ def wait_gone(pids: Iterable[int]) -> None:
             assert ready, f"process {pid} is still there"
         finally:
             os.close(fd)
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    """Wait for what the kernel tells nobody of, by looking."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not true():
+        assert time.monotonic() < deadline, f"not so: {what}"
+        select.select([], [], [], 0.005)

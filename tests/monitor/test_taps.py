@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,25 @@ def test_a_sender_that_comes_back_with_new_memory_is_read_on(flow: TappedDaemon)
         flow.send("image", np.full(5000, 2))
         found: list[Any] = [taps.receive(DEADLINE_S) for _ in range(2)]
         assert [int(event["value"][0]) for event in found] == [1, 2]
+
+
+def test_a_sender_that_comes_back_again_and_again_leaves_none_of_its_memory_with_a_tap(
+    flow: TappedDaemon,
+) -> None:
+    def mapped() -> int:
+        gc.collect()
+        maps = Path("/proc/self/maps").read_text().splitlines()
+        return sum(" r--s " in line and "memfd:tapped" in line for line in maps)
+
+    with Taps(DATAFLOW) as taps:
+        taps.add("cam", "image", 10)
+        for number in range(20):
+            flow.send("image", np.full(5000, number))
+            flow.restart()
+            event: Any = taps.receive(DEADLINE_S)
+            assert event["value"][0] == number
+            del event
+            assert mapped() <= 3, "the present one, and what was not passed twice"
 
 
 def test_closed_outputs_and_the_end_of_the_dataflow_come_behind_all_that_was_sent(

@@ -225,10 +225,16 @@ def test_a_node_without_inputs_may_wait_for_stop_in_any_way(flow: Flow) -> None:
         ("iterating", "say([e['type'] for e in node])"),
         ("asking", "\nwhile not (e := node.try_recv()): os.sched_yield()\nsay([e['type']])"),
     ):
-        flow.node(name, "from dora import Node\nnode = Node()\n" + wait, outputs=["out"])
-    ran = flow.run("--stop-after", "700ms")
-    assert ran.said("iterating") == [["STOP"]]
-    assert ran.said("asking") == [["STOP"]]
+        up = "from dora import Node\nnode = Node()\nsay('up')\n"
+        flow.node(name, up + wait, outputs=["out"])
+    process = flow.start()
+    shown = iter(process.stdout or ())
+    for _ in range(2):
+        next(line for line in shown if '"up"' in line)
+    process.send_signal(signal.SIGINT)
+    ran = flow.finish(process)
+    assert ran.said("iterating") == ["up", ["STOP"]]
+    assert ran.said("asking") == ["up", ["STOP"]]
 
 
 def test_async_nodes_run_without_helper_threads(flow: Flow) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dora.background.daemon import Daemon
@@ -80,10 +81,19 @@ def _take_over(fd: int, *, only_check: bool) -> int:
     journal = Journal(folder / LOG)
     journal.say("info", f"dora {VERSION} takes over from dora {saved.version}")
     listener = endpoint.Listener.resumed(at.address, at.fds, at.inode)
-    store = Store(folder / STATE, lambda text: journal.say("warn", text))
+    store = _store_whatever_it_is_like(folder / STATE, journal)
     asyncio.run(_serve(listener, store, journal, lambda: None, saved))
     store.close()
     return 0
+
+
+def _store_whatever_it_is_like(path: Path, journal: Journal) -> Store:
+    """Dataflows run on it: one that cannot be read is left as it is, and replaced in memory."""
+    try:
+        return Store(path, lambda text: journal.say("warn", text))
+    except StoreError as exc:
+        journal.say("error", f"{exc}; what happens until then is not kept")
+        return Store(Path(":memory:"), lambda text: journal.say("warn", text))
 
 
 async def _serve(

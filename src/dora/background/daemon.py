@@ -271,6 +271,9 @@ class Daemon:
             Starter(flow.dataflow_id, listener.address, flow.base_env),
             flow.started_s,
         )
+        if saved.run not in self._runs.running():  # it could not be kept
+            self._runs.begin(saved.run)
+            self._store.begin(saved.run, saved.packed.plan, hot_reload=saved.packed.hot_reload)
         self._serve(launched, saved.run, saved.packed, flow)
         self._journal.say("info", f"[{saved.run.name}] taken over, {saved.run.id}")
 

@@ -16,6 +16,7 @@ from dora.daemon.events import (
     Admit,
     Answered,
     CloseEdges,
+    Disconnected,
     Event,
     FeedEdge,
     Finish,
@@ -161,6 +162,13 @@ class Carrier:
         for timer in saved.timers:
             event = TimerFired(TimerName[timer.timer], timer.node, timer.incarnation)
             self._await(event, max(0.0, timer.at_s - self._loop.time()))
+        closed, _, _, detached = map(set, saved.flow.marks)
+        for number in closed.difference(saved.wiring.closed):  # there was no room for the ticket
+            self._closer.close_edge(number, detached=number in detached)
+        for record in self._roster:
+            if record.linked and (record.id, record.incarnation) not in self.links:
+                # It cut its connection, and its end was awaited.
+                self._post(Disconnected(record.id, record.incarnation, clean=False))
         if self.feed is not None:  # it sends from new memory
             for node in {edge.receiver for edge in saved.wiring.edges if edge.feed != "node"}:
                 self.send(node, *self.wiring.new_arena(DAEMON))

@@ -205,6 +205,8 @@ class Wiring:
         here = [edge for edge in here if edge.number not in admit.without]
         outputs = [OutputWire(one, self._routes(here, node.id, one)) for one in node.outputs]
         reads = [edge for edge in here if edge.receiver == node.id and not edge.tap]
+        for edge in reads:
+            self._close_again(edge.number)
         inputs = [input_wire(edge, takes_over=admit.takes_over) for edge in reads]
         arenas = self._arenas(dict.fromkeys(memory_owner(edge) for edge in reads))
         board = self.boards.renew(node.id, outputs, inputs)
@@ -260,7 +262,7 @@ class Wiring:
 
     def new_arena(self, sender: str) -> tuple[NewArena, list[int]]:
         """What the receivers of a sender that joined again must know."""
-        memory = self._memory[sender]
+        memory = self._memory_of(sender)
         return NewArena(1, sender, memory.wire), [memory.read_only]
 
     def try_close(self, number: int, *, detached: bool = False) -> bool:
@@ -269,6 +271,12 @@ class Wiring:
             return False
         self._closed.add(number)
         return True
+
+    def _close_again(self, number: int) -> None:
+        """Put a CLOSE ticket back that a process of the receiver read before it was killed."""
+        pipes = self._pipes[number]
+        if number in self._closed and not bytes_in(pipes.ticket_read):
+            write_close(pipes.ticket_write)
 
     def lose(self, number: int) -> None:
         """The receiver reads nothing more: give up the edge."""

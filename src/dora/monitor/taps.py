@@ -16,6 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from dora.errors import DoraError, ProtocolError
+from dora.node.arenas import Arenas
 from dora.node.inputs import InputPort
 from dora.transport import endpoint
 from dora.transport.arena import ArenaView
@@ -56,7 +57,7 @@ class Taps:
         self._deframer = Deframer()
         self._answers: deque[visits.Answer] = deque()
         self._descriptors: deque[int] = deque()
-        self._arenas: dict[int, ArenaView] = {}
+        self._arenas = Arenas()
         self._ports: dict[int, InputPort] = {}
         """By the descriptor that brings their tickets; those that are open."""
         self._ready: deque[InputPort] = deque()
@@ -126,10 +127,12 @@ class Taps:
             raise ProtocolError(f"the daemon answered {type(answer).__name__} to a tap")
         fds = iter(self._take_descriptors(answer.fds))
         for wire in answer.arenas:
-            self._keep_arena(wire, next(fds))
+            self._arenas.add(wire, ArenaView(next(fds), wire.size_bytes))
         edge = ReceivingEdge(next(fds), next(fds), backpressure=backpressure)
         counters = memoryview(bytearray(_COUNTER_BYTES)).cast("Q")
         port = InputPort(f"{node}/{output}", edge, self._find_arena, counters)
+        for sender in {wire.sender for wire in answer.arenas}:
+            self._arenas.read_by(sender, port)
         self._ports[port.fd] = port
         self._epoll.register(port.fd, select.EPOLLIN)
 
@@ -156,8 +159,7 @@ class Taps:
         for port in self._ports.values():
             port.close()
         self._ports.clear()
-        for view in self._arenas.values():
-            view.close()
+        self._arenas.close()
         while self._descriptors:
             os.close(self._descriptors.popleft())
 
@@ -187,16 +189,11 @@ class Taps:
     def _find_arena(self, arena: int) -> ArenaView:
         """A sender's memory. That of one which came back is announced on the socket."""
         self._socket.settimeout(_ANSWER_WITHIN_S)
-        while arena not in self._arenas and not self._gone:
+        while (view := self._arenas.find(arena)) is None:
+            if self._gone:
+                raise ProtocolError(f"a ticket names arena {arena}, which the daemon never sent")
             self._read()
-        if arena not in self._arenas:
-            raise ProtocolError(f"a ticket names arena {arena}, which the daemon never sent")
-        return self._arenas[arena]
-
-    def _keep_arena(self, wire: messages.ArenaWire, fd: int) -> None:
-        view = ArenaView(fd, wire.size_bytes)
-        if self._arenas.setdefault(wire.arena, view) is not view:
-            view.close()  # of a sender that another tap reads from
+        return view
 
     def _take_descriptors(self, count: int) -> list[int]:
         if len(self._descriptors) < count:
@@ -225,6 +222,7 @@ class Taps:
             answer = visits.decode_answer(body)
             if isinstance(answer, messages.NewArena):
                 (fd,) = self._take_descriptors(answer.fds)
-                self._keep_arena(answer.arena, fd)
+                self._arenas.tidy()
+                self._arenas.add(answer.arena, ArenaView(fd, answer.arena.size_bytes))
             elif not isinstance(answer, messages.Descriptors):
                 self._answers.append(answer)

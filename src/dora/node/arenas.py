@@ -45,7 +45,7 @@ class Arenas:
         return self._views.get(arena)
 
     def tidy(self) -> None:
-        """Give up what nobody needed at the last look either: by now nobody is in the middle of it.
+        """Give up what nobody needed at the last look either.
 
         To be called when something new comes, before it is taken in.
         """
@@ -58,7 +58,7 @@ class Arenas:
             arena
             for arena, sender in self._senders.items()
             if (arena != newest[sender] or sender not in self._ports)
-            and all(port.arena > arena or not port.waiting for port in self._ports.get(sender, ()))
+            and not any(_may_name(port, arena) for port in self._ports.get(sender, ()))
         }
         for arena in passed & self._passed:
             self._views.pop(arena).close()
@@ -69,3 +69,9 @@ class Arenas:
         """Give all up."""
         for view in self._views.values():
             view.close()
+
+
+def _may_name(port: InputPort, arena: int) -> bool:
+    """Whether an input may still come to a message in this memory."""
+    # What waits is asked first: a ticket that is read in between is in somebody's hands then.
+    return port.arena <= arena and (port.waiting > 0 or port.taking)

@@ -87,6 +87,8 @@ class InputPort:
         """The greatest that a message brought."""
         self.arena = 0
         """Whose memory the last message named; earlier numbers come no more."""
+        self.taking = False
+        """Whether a ticket may have been read whose memory was not looked for yet."""
         self._drops_late = drops_late
         self._as_arrow = as_arrow
         self.queue_size = queue_size
@@ -103,11 +105,11 @@ class InputPort:
     def take(self) -> Event | None:
         """The next event of this input; None when no ticket waits."""
         while not self.closed:
+            self.taking = True
             record = self._edge.try_receive()
-            if record is None:
-                return None
-            event = self._read(record)
-            if event is not None:
+            event = None if record is None else self._read(record)
+            self.taking = False
+            if record is None or event is not None:
                 return event
         return None
 

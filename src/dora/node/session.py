@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import select
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from dora.node.event_types import NodeFailure
     from dora.node.extensions import Questions
 
-_NEW_ARENA_DEADLINE_S = 5.0
+_NEW_ARENA_DEADLINE_S = 60.0
+_LOOK_AGAIN_MS = 100  # another thread may have read the daemon's word
 
 
 class Session:
@@ -249,12 +251,20 @@ class Session:
 
     def _find_arena(self, arena: int) -> ArenaView:
         """A sender's memory. That of one which came back is announced on the socket."""
+        if (view := self._arenas.find(arena)) is not None:
+            return view
         deadline = time.monotonic() + _NEW_ARENA_DEADLINE_S
-        while (view := self._arenas.find(arena)) is None:
+        poll = select.poll()
+        if self.link.fileno() >= 0:  # else closed by a signal handler meanwhile
+            poll.register(self.link.fileno(), select.POLLIN)
+        while True:
+            over = self.link.gone or time.monotonic() > deadline
             self.pump()
-            if time.monotonic() > deadline and self._arenas.find(arena) is None:
+            if (view := self._arenas.find(arena)) is not None:
+                return view
+            if over:
                 raise ProtocolError(f"a ticket names arena {arena}, which the daemon never sent")
-        return view
+            poll.poll(_LOOK_AGAIN_MS)
 
     def _obey(self, message: messages.DaemonMessage) -> None:
         match message:
