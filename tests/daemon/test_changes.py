@@ -217,7 +217,7 @@ for event in node:
             for _ in range(5):
                 assert live.heard("INPUT") == ["in"]
             assert live.heard("INPUT_CLOSED") == ["in"]
-        assert not _edge(live, "in").open
+        assert live.state("sink").inputs == []
 
 
 def test_a_sender_that_is_told_to_end_while_it_waits_for_room_still_sends(tmp_path: Path) -> None:
@@ -438,6 +438,30 @@ def test_a_node_may_be_removed_and_come_back_many_times(tmp_path: Path) -> None:
         assert len(os.listdir("/proc/self/fd")) <= fds + 1
         live.ask(AskNode("stop", "source"))
         assert live.heard("read", "sink")[1] == []
+
+
+def test_what_was_taken_away_or_removed_is_shown_no_more_but_counts(tmp_path: Path) -> None:
+    def shown() -> list[str]:
+        with live.client() as client:
+            return [f"{e.sender}/{e.output} {e.receiver}/{e.input}" for e in client.state().edges]
+
+    nodes = {"source": (counter(), OUT), "sink": (NUMBERS, LOSSLESS)}
+    with Live(tmp_path, nodes) as live:
+        live.heard("first", "sink")
+        path = write(tmp_path, "more", FORWARDS.format(tag="more"))
+        live.ask(AskAdd(live.addition({"id": "more", "path": path, **READS, **OUT})))
+        live.ask(route("more/out", "sink/more"))
+        assert live.state("more").path == "more.py"
+        assert live.state("sink").inputs == ["in", "more"]
+        live.until(lambda: _edge(live, "more").received > 0)
+        live.ask(route("source/out", "sink/in", connect=False))
+        assert live.state("sink").sources == {"more": "more/out"}
+        assert live.state("sink").inputs == ["more"]
+        assert shown() == ["source/out more/in", "more/out sink/more"]
+        live.ask(AskNode("remove", "more"))
+        assert (live.state("sink").inputs, shown()) == ([], [])
+        live.ask(AskNode("stop", "source"))
+        assert live.wait_ended().messages > int((tmp_path / "sent").read_text())
 
 
 def test_a_node_that_comes_in_place_of_a_removed_one_has_none_of_its_parameters(

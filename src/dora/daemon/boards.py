@@ -181,7 +181,13 @@ class Boards:
 
     def renew(self, node: str, outputs: Sequence[OutputWire], inputs: Sequence[InputWire]) -> Board:
         """The board of a node's new process."""
-        before = self._now.get(node)
+        self.retire(node)
+        board = self._now[node] = Board.fresh(node, outputs, inputs)
+        return board
+
+    def retire(self, node: str) -> None:
+        """A node's process is gone: keep what was counted, and give up its board."""
+        before = self._now.pop(node, None)
         if before is not None:
             for edge in before.routes:
                 before.sent_on(self._past.setdefault(edge, EdgeCounts()), edge)
@@ -192,8 +198,6 @@ class Boards:
                 self._past_outputs[node, output] += messages
                 self._past_bytes[node, output] += size
             before.close()
-        board = self._now[node] = Board.fresh(node, outputs, inputs)
-        return board
 
     def of(self, node: str) -> Board | None:
         """The board of a node's present or last process; None before its first joined."""

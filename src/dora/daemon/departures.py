@@ -366,6 +366,7 @@ class Departures:
         if goal is Goal.REMOVE:
             over = self._book.close(self._book.sent_by(node.id))
             over += self._book.lose(self._book.read_by(node.id), died=True)
+            self._book.take_away(self._book.touching(node.id))
             self._roster.remove(node.id)
             told = f"node `{node.id}` was removed"
             return [*over, Retire(node.id), *_answers(tickets, told, error)]

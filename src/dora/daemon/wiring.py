@@ -283,6 +283,7 @@ class Wiring:
         """A node has ended for good: give up its memory once nobody reads it any more."""
         self._retired.add(node)
         self._forget_memory(node)
+        self.boards.retire(node)
 
     def close(self) -> None:
         """Give up every descriptor."""
