@@ -127,7 +127,7 @@ def _show_afterwards(run: Run, options: RunOptions) -> None:
     from dora.daemon.logs import LogLine
 
     rows = []
-    for file in Path(run.log_dir).glob("log_*.jsonl"):
+    for file in Path(run.log_dir).glob("log_*.jsonl*"):
         rows += [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     rows.sort(key=lambda row: row["ts"])
     display = Display(
