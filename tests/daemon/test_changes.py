@@ -424,6 +424,29 @@ def test_an_addition_one_of_whose_inputs_has_lost_its_sender_changes_nothing(
         assert live.heard("got", "more")[0] == "one"
 
 
+@pytest.mark.parametrize("what", ["script", "program", "mode"])
+def test_a_node_whose_file_cannot_be_run_is_not_added(what: str, tmp_path: Path) -> None:
+    """It could be when it was planned."""
+    with Live(tmp_path, {"source": (counter(), OUT)}) as live:
+        live.heard("counter")
+        path = write(tmp_path, "more", SINK)
+        if what != "script":
+            path = "more"
+            (tmp_path / path).write_text("#!/bin/sh\nsleep 9\n")
+            (tmp_path / path).chmod(0o755)
+        plan = live.addition({"id": "more", "path": path, **READS})
+        if what == "mode":
+            (tmp_path / path).chmod(0o644)
+        else:
+            (tmp_path / path).unlink()
+        with pytest.raises(DoraError, match=r"node `more` cannot be started: .*more"):
+            live.ask(AskAdd(plan))
+        with live.client() as client:
+            assert [view.id for view in client.state().nodes] == ["source"]
+        live.ask(AskNode("stop", "source"))
+        assert live.wait_ended().ok
+
+
 def test_a_node_may_be_removed_and_come_back_many_times(tmp_path: Path) -> None:
     with Live(tmp_path, {"source": (counter(), OUT), "sink": (NUMBERS, LOSSLESS)}) as live:
         live.heard("first", "sink")

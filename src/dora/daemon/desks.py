@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dora.daemon.events import AddAsked, NodeAsked, ReplaceAsked, RouteAsked, StopAsked
+from dora.daemon.launch import check_files
 from dora.daemon.lifecycle import NodeState
 from dora.descriptor.packing import unpack_plan
 from dora.errors import DoraError
@@ -100,6 +101,8 @@ class ChangeDesk:
 
     def _add(self, link: Link, ask: AskAdd) -> None:
         plan = unpack_plan(ask.plan)
+        for node in plan.nodes:
+            check_files(node)
         self._carrier.wiring.learn_types(plan)
         self._post(AddAsked(plan, self._tickets.issue(link)))
 
