@@ -133,7 +133,7 @@ from dora import Node
 node = Node()
 say("sink", os.getpid())
 for event in node:
-    if event["type"] == "INPUT":
+    if event["type"] == "INPUT" and event["id"] == "last":
         assert (event["value"] == event["metadata"]["n"]).all()
         say("got", event["metadata"]["n"])
         while not os.path.exists("read"): time.sleep(0.01)
@@ -148,9 +148,8 @@ for event in node:
     with Live(tmp_path, nodes) as live:
         live.heard("sink")
         live.heard("source")
-        for _ in range(SPARE_ROUTES):
-            live.ask(route("source/out", "sink/last"))
-            live.ask(route("source/out", "sink/last", connect=False))
+        for number in range(SPARE_ROUTES):
+            live.ask(route("source/out", f"sink/x{number}"))
         live.ask(route("source/out", "sink/last", queue_size=50))
         live.ask(AskNode("restart", "sink"))  # its new board has a place, the sender's has none
         (pid,) = live.heard("sink")
@@ -165,6 +164,21 @@ for event in node:
         live.heard("sink")
         (tmp_path / "read").touch()
         assert [live.heard("got") for _ in range(9)] == [[n] for n in range(1, 10)]
+
+
+def test_a_wire_is_counted_however_many_there_were_before(tmp_path: Path) -> None:
+    nodes = {"source": (counter(), OUT), "sink": (SINK, LOSSLESS)}
+    with Live(tmp_path, nodes) as live:
+        live.heard("got")
+        for _ in range(SPARE_ROUTES + 10):
+            live.ask(route("source/out", "sink/more"))
+            live.ask(route("source/out", "sink/more", connect=False))
+        live.ask(route("source/out", "sink/more", queue_size=1000))
+        live.until(lambda: _edge(live, "more").received > 5)
+        edge = _edge(live, "more")
+        assert 0 <= edge.dropped <= edge.sent
+        assert edge.received <= edge.sent < int((tmp_path / "sent").read_text()) + 2
+        assert sum(edge.latency) <= edge.received + 1
 
 
 def test_a_node_whose_only_wire_was_taken_away_is_started_again_when_it_fails(
