@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dora.daemon import limits
 from dora.daemon.flow import Graces
 from dora.errors import DoraError
 from dora.wire.board import SPARE_ROUTES
@@ -593,6 +594,24 @@ def test_a_client_that_is_gone_before_the_answer_harms_nobody(tmp_path: Path) ->
         live.ask(AskNode("stop", "source"))
         assert live.heard("read", "sink")[1] == []
         assert live.wait_ended().ok
+
+
+def test_a_change_that_needs_more_descriptors_than_there_are_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Live(tmp_path, {"source": (counter(), OUT), "sink": (NUMBERS, LOSSLESS)}) as live:
+        live.heard("first")
+        more = {"id": "more", "path": write(tmp_path, "more", SINK), **READS}
+        plan = live.addition(more)
+        with monkeypatch.context() as patch:
+            patch.setattr(limits.resource, "getrlimit", lambda _which: (30, 30))
+            for change in (AskAdd(plan), route("source/out", "sink/more")):
+                with pytest.raises(DoraError, match=r"this dataflow needs .* file descriptors"):
+                    live.ask(change)
+            live.ask(route("source/out", "sink/in", connect=False))
+        live.ask(AskNode("stop", "source"))
+        live.ask(AskNode("stop", "sink"))
+        assert live.heard("read", "sink")[1] == []
 
 
 def test_several_clients_at_once_are_all_answered_and_nothing_is_lost(tmp_path: Path) -> None:
