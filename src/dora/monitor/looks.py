@@ -9,16 +9,17 @@ import time
 from typing import TYPE_CHECKING
 
 from dora import client
-from dora.errors import DoraError, ProtocolError
+from dora.client import GoneError
+from dora.errors import DoraError
 from dora.monitor.figures import figures
 from dora.transport import endpoint
-from dora.wire.visits import AskState, State
 
 if TYPE_CHECKING:
     from typing import Self
 
     from dora.client import Client
     from dora.monitor.figures import Figures
+    from dora.wire.visits import State
 
 
 class Looks:
@@ -53,7 +54,7 @@ class Looks:
             self._join()
         found = []
         for name, one in sorted(self._clients.items()):  # oldest first
-            state = self._state(one)
+            state = self._state(name, one)
             if state is None:
                 self._clients.pop(name).close()
                 self._last.pop(name, None)
@@ -87,23 +88,25 @@ class Looks:
             except DoraError:  # of another version, or it does not answer
                 self._others.add(name)
                 continue
-            if one.dataflow.checkout == endpoint.checkout():
+            if client.is_near(one.dataflow):
                 self._clients[name] = one
             else:
                 one.close()
                 self._others.add(name)
 
-    def _state(self, one: Client) -> State | None:
-        """None if the dataflow has ended."""
+    def _state(self, name: str, one: Client) -> State | None:
+        """None if the dataflow has ended. A daemon that was replaced is asked anew."""
         try:
-            answer = one.ask(AskState())
+            try:
+                return one.state()
+            except (OSError, GoneError):
+                one.close()
+                one = self._clients[name] = client.Client(endpoint.address_of(name))
+                return one.state()
+        except (OSError, GoneError):
+            return None
         except DoraError as exc:
-            if one.dataflow.id not in {flow.id for flow in client.running()}:
-                return None
             raise DoraError(f"dataflow `{one.dataflow.name}`: {exc}") from exc
-        if not isinstance(answer, State):
-            raise ProtocolError(f"the daemon answered {type(answer).__name__} to a question")
-        return answer
 
 
 def measure(over_s: float, dataflow: str | None = None, node: str | None = None) -> list[Figures]:
