@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FIRST_LOOK_S = 0.5
 """From the first look to the second, without which there are no rates."""
 LOG_EVERY_S = 0.25
+_END_WITHIN_S = 0.5
 MOST_LINES = 1000
 """Of a log that are shown."""
 
@@ -72,16 +73,21 @@ class Feed:
         self._tell = tell
         self._over = threading.Event()
         self._log: tuple[Dataflow, str] | None = None
+        # Daemons, so that one that waits for an answer does not hold the user up.
+        self._threads = [
+            threading.Thread(target=work, daemon=True) for work in (self._look, self._read)
+        ]
 
     def start(self) -> None:
         """Begin."""
-        for work in (self._look, self._read):
-            # Not waited for at the end: a daemon that does not answer must not hold the user up.
-            threading.Thread(target=work, daemon=True).start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
         """Tell nothing more."""
         self._over.set()
+        for thread in self._threads:
+            thread.join(_END_WITHIN_S)
 
     def watch_log(self, dataflow: Dataflow, node: str) -> None:
         """Tell the lines of this node from now on, the last that there are first."""
