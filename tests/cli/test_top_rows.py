@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.monitor.states import FLOW, LATER, START
 
-from dora.cli.top_choice import NONE, Choice
+from dora.cli.top_choice import LOOKING, NONE, Choice
 from dora.cli.top_rows import (
     EDGE_COLUMNS,
     NODE_COLUMNS,
@@ -64,6 +64,8 @@ def test_a_name_that_is_too_long_keeps_both_ends(name: str, most: int) -> None:
 
 def test_the_first_dataflow_is_shown_and_kept_until_one_looks_away() -> None:
     choice = Choice()
+    assert choice.told() == LOOKING
+    choice.take([])
     choice.move(1)
     assert choice.told() == NONE
     one, two = named("one", 1), named("two", 2)

@@ -221,7 +221,7 @@ def test_a_node_is_stopped_or_restarted_once_that_is_confirmed(
 
 def test_dataflows_are_switched_and_one_that_ends_stays_until_one_looks_away() -> None:
     async def act(screen: Screen) -> None:
-        assert screen.told.startswith("no dataflow is running")
+        await screen.until(lambda: screen.told.startswith("no dataflow is running"))
         with daemon([START]):
             with daemon([SECOND]):
                 await screen.until(lambda: screen.told == "1/2  robot  running  0190-aa")

@@ -11,6 +11,7 @@ from tests.monitor.states import FLOW, LATER, START
 
 from dora import client
 from dora.errors import DoraError
+from dora.monitor import looks
 from dora.monitor.looks import Looks, measure
 from dora.transport import endpoint
 
@@ -71,6 +72,22 @@ def test_a_daemon_that_was_replaced_is_asked_anew() -> None:
     with daemon([LATER]), looks:
         (flow,) = looks.look()
     assert flow.edges[0].rate_hz == 45.0
+
+
+def test_one_that_did_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(looks.time, "monotonic", lambda: now_s)  # type: ignore[attr-defined]
+    with daemon([START]), Looks() as looking:
+        with monkeypatch.context() as busy:
+            busy.setattr(client, "Client", _busy)
+            assert looking.look() == []
+        assert looking.look() == []
+        now_s += 10.0
+        assert len(looking.look()) == 1
+
+
+def _busy(_address: str) -> client.Client:
+    raise DoraError("the daemon did not answer within 10 s")
 
 
 def test_a_daemon_that_refuses_is_told_with_its_dataflow() -> None:

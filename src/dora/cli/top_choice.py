@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dora.monitor.figures import Figures
 
+LOOKING = "looking for dataflows"
 NONE = "no dataflow is running; the first one that starts is shown here"
 
 
@@ -17,7 +18,7 @@ class Choice:
     """The dataflows that run, and the one of them that is shown."""
 
     def __init__(self) -> None:
-        self.trouble = ""
+        self.trouble = LOOKING
         """Why the last look told nothing."""
         self._flows: dict[str, Figures] = {}
         """By id: those that run, and the one that is shown, which may be over."""

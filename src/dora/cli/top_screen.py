@@ -20,7 +20,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input, RichLog, Static
 
-from dora.cli.top_choice import NONE, Choice
+from dora.cli.top_choice import LOOKING, Choice
 from dora.cli.top_feed import MOST_LINES, Feed, Lines, Seen, Trouble
 from dora.cli.top_rows import (
     EDGE_COLUMNS,
@@ -209,7 +209,7 @@ class Top(App[None]):
         self._logged: tuple[str, str] | None = None
         """Dataflow and node whose lines are shown."""
         self._pattern = ""
-        self._told = Static(NONE, id="told", markup=False)
+        self._told = Static(LOOKING, id="told", markup=False)
         self._node_table = _Table(NODE_COLUMNS, 14, id="nodes")
         self._edge_table = _Table(EDGE_COLUMNS, 15, id="edges")
         self._log_title = Static("", id="log-title", markup=False)

@@ -5,6 +5,7 @@ Elsewhere: the connection (`dora.client`), what the figures mean (`monitor.figur
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from dora.wire.visits import State
 
 
+_AGAIN_S = 10.0
+"""Until one that did not let us look is asked again."""
+
+
 class Looks:
     """Connections to dataflows, and what they told last. `close()` gives them up; twice is fine.
 
@@ -37,8 +42,8 @@ class Looks:
     def __init__(self, dataflow: str | None = None, node: str | None = None) -> None:
         self._clients: dict[str, Client] = {}
         self._last: dict[str, State] = {}
-        self._others: set[str] = set()
-        """Ids of those that are not to be looked at, or do not let this version look."""
+        self._others: dict[str, float] = {}
+        """Ids of those that are not looked at, and when to ask them again (monotonic, s)."""
         self._all = dataflow is None and node is None
         if not self._all:
             one = client.connect(dataflow, node)
@@ -79,20 +84,20 @@ class Looks:
         """Connect to dataflows of this checkout that are new."""
         for address in endpoint.running():
             name = endpoint.name_of(address)
-            if name in self._clients or name in self._others:
+            if name in self._clients or time.monotonic() < self._others.get(name, 0.0):
                 continue
             try:
                 one = client.Client(address)
-            except OSError:
+            except (OSError, GoneError):
                 continue  # it has just ended
-            except DoraError:  # of another version, or it does not answer
-                self._others.add(name)
+            except DoraError:  # of another version, or too busy to answer
+                self._others[name] = time.monotonic() + _AGAIN_S
                 continue
             if client.is_near(one.dataflow):
                 self._clients[name] = one
             else:
                 one.close()
-                self._others.add(name)
+                self._others[name] = math.inf
 
     def _state(self, name: str, one: Client) -> State | None:
         """None if the dataflow has ended. A daemon that was replaced is asked anew."""
