@@ -71,6 +71,24 @@ def test_nothing_stays_open_after_the_end() -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+DIES_AT_ONCE = """
+import os, sys
+from pathlib import Path
+from dora.daemon.process import NodeProcess
+def die(pid):
+    print(pid, flush=True)
+    os.kill(os.getpid(), 9)
+os.pidfd_open = die
+NodeProcess(("sleep", "1000"), Path("/"), dict(os.environ))
+"""
+
+
+def test_a_program_ends_even_if_the_daemon_dies_in_the_moment_in_which_it_starts_it() -> None:
+    died = subprocess.run([sys.executable, "-c", DIES_AT_ONCE], stdout=subprocess.PIPE, check=False)
+    assert died.returncode == -signal.SIGKILL
+    wait_gone([int(died.stdout)])
+
+
 def test_a_child_that_a_node_leaves_behind_ends_with_it() -> None:
     process = spawn(FORKING.format(end="sys.exit(0)"))
     os.set_blocking(process.stdout, True)
