@@ -26,7 +26,6 @@ from dora.wire.framing import Deframer, frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
     from typing import Self
 
     import msgspec
@@ -99,12 +98,7 @@ class _Connection(Generic[_A]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def _expect(
@@ -389,7 +383,7 @@ def connect(dataflow: str | None = None, node: str | None = None) -> Client:
     shown = [f"  {flow.id}  {flow.name}: {', '.join(flow.nodes)}" for flow in here]
     listed = "\n".join(shown + refusals)
     if fits:
-        raise DoraError(f"several dataflows fit; name one by its id:\n{listed}")
+        raise DoraError(f"several dataflows fit; name one (`-d`), by its name or its id:\n{listed}")
     wanted = "" if dataflow is None else f" is `{dataflow}`"
     wanted += " and" if dataflow is not None and node is not None else ""
     wanted += "" if node is None else f" has a node `{node}`"

@@ -249,3 +249,50 @@ def test_runs_and_their_plans_outlive_the_daemon(place: Place) -> None:
     out = place.ok("clean", "-f", "json")
     assert out == f'{{"uuid":"{fails}","name":"mishap","status":"Failed"}}\n'
     assert place.dora("clean") == (0, "", "No finished or failed dataflows to clean.\n")
+
+
+def test_a_dataflow_that_cannot_be_served_ends_at_once_with_all_that_was_launched(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = place.folder / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'dora.background' in sys.orig_argv:\n"
+        "    from dora.daemon import wiring\n"
+        "    whole = wiring.open_pipes\n"
+        "    def open_pipes(queue_size):\n"
+        "        if queue_size == 7:\n"
+        "            raise OSError(24, os.strerror(24))\n"
+        "        return whole(queue_size)\n"
+        "    wiring.open_pipes = open_pipes\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{hooks}:{os.environ.get('PYTHONPATH', '')}")
+    (place.folder / "wired.yml").write_text(
+        "nodes:\n"
+        "  - {id: a, path: stubborn.py, outputs: [x]}\n"
+        "  - {id: b, path: stubborn.py, inputs: {one: a/x, two: {source: a/x, queue_size: 7}}}\n"
+    )
+    pid = place.up().pid
+    with client.daemon() as daemon:
+        fds = len(os.listdir(f"/proc/{pid}/fd"))
+        status, _, err = place.dora("start", "wired.yml", "--detach")
+        assert (status, "Too many open files" in err) == (1, True)
+        (run,) = daemon.runs()
+        assert (run.status, "Too many open files" in run.failure) == ("failed", True)
+        assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
+        assert len(os.listdir(f"/proc/{pid}/fd")) == fds
+    assert endpoint.running() == []
+
+
+def test_a_daemon_that_cannot_listen_says_where_and_what_mends_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_address: str) -> endpoint.Listener:
+        raise OSError(24, os.strerror(24))
+
+    monkeypatch.setattr(endpoint, "Listener", refuse)
+    status, _, err = place.dora("run", "calm.yml")
+    assert status == 1
+    assert "cannot listen at `" in err
+    assert "Too many open files; `DORA_RUNTIME_DIR` names another folder" in err

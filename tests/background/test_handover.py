@@ -312,3 +312,25 @@ def test_what_a_daemon_of_another_version_saved_is_told_apart(tmp_path: Path) ->
 
 def test_without_a_daemon_replace_brings_one_up(place: Place) -> None:
     assert "started dora daemon" in place.ok("up", "--replace")
+
+
+def test_files_of_nodes_that_were_added_are_watched_on(place: Place) -> None:
+    place.up()
+    hot = place.start("calm", "--hot-reload")
+    line_of(hot, "pid")
+    more = place.folder / "more.py"
+    more.write_text(SINK)
+    (place.folder / "more.yml").write_text("nodes: [{id: more, path: more.py, outputs: [y]}]")
+    place.ok("node", "add", "--from-yaml", "more.yml", "-d", hot)
+    line_of(hot, "restart 0")
+    place.ok("up", "--replace")
+    with client.Client(endpoint.address_of(hot)) as watching:
+        shown = watching.watch()
+        more.write_text(f"{SINK}\n")
+        texts: list[str] = []
+        while not any("restart 1" in text for text in texts):
+            answer = next(shown)
+            assert isinstance(answer, visits.Shown), answer
+            texts += [line.message for line in answer.lines]
+    assert "node `more`: `more.py` was saved" in texts
+    place.ok("stop", "--all")

@@ -110,6 +110,7 @@ def test_a_dataflow_is_started_listed_restarted_and_stopped(place: Place) -> Non
     (row,) = [json.loads(line) for line in place.ok("list", "-f", "json").splitlines()]
     assert list(row) == ["uuid", "name", "status", "nodes", "cpu", "memory"]
     assert list(row.values())[:4] == [dataflow, "demo", "Running", 1]
+    assert 0.005 < row["memory"] < 1  # GB, as in dora-rs
     status, _, err = place.dora("start", "calm.yml", "-n", "demo")
     assert status == 1
     assert f"already a running dataflow with name `demo`: {dataflow}" in err
@@ -273,6 +274,11 @@ def test_stop_asks_which_one_at_a_terminal_and_gives_up_elsewhere(
     assert "several dataflows run; name one of them:\n  1  calm  " in err
     terminal = Terminal(place.folder, "stop")
     terminal.until("which one")
+    terminal.process.send_signal(signal.SIGINT)
+    assert terminal.end() == 130
+    assert terminal.text.endswith("which one: \n")  # for the shell to go on in a line of its own
+    terminal = Terminal(place.folder, "stop")
+    terminal.until("which one")
     terminal.type("1\n")
     assert terminal.end() == 0
     assert "Stopped dataflow `calm`" in terminal.text
@@ -286,8 +292,21 @@ def test_a_forced_stop_kills_and_tells_of_it(place: Place) -> None:
     status, out, err = place.dora("stop", "--force", "stubborn")
     assert out == f"Stopped dataflow `stubborn` ({dataflow}).\n"
     assert status == 1
-    assert "[ERROR] Dataflow failed:\nNode `stubborn` failed" in err
+    assert "Node `stubborn` failed: was killed by dora at once, as asked (SIGKILL)" in err
     wait_gone([node])
+
+
+def test_stopping_what_has_ended_is_no_failure_unless_it_failed(place: Place) -> None:
+    place.up()
+    calm, fails = place.start("calm"), place.start("fails")
+    place.ok("stop", "calm")
+    wait_ended(fails)
+    assert place.ok("stop", "calm") == f"Dataflow `calm` ({calm}) has ended already: finished.\n"
+    status, out, err = place.dora("stop", fails)
+    assert (status, out) == (1, f"Dataflow `fails` ({fails}) has ended already: failed.\n")
+    assert "ZeroDivisionError" in err
+    again = place.start("calm")
+    assert place.ok("stop", "calm") == f"Stopped dataflow `calm` ({again}).\n"
 
 
 def test_dataflows_of_another_checkout_are_left_out_unless_named_by_id(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 
 from dora.cli import main as main_module
@@ -60,8 +63,9 @@ def modules_after(*args: str) -> set[str]:
     return set(done.stderr.split())
 
 
-def test_version_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version_prints_the_version(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([flag]) == 0
     assert capsys.readouterr().out == f"dora {VERSION}\n"
 
 
@@ -76,6 +80,24 @@ def test_help_cuts_no_sentence_off(capsys: pytest.CaptureFixture[str]) -> None:
     told = " ".join(capsys.readouterr().out.split())
     assert "..." not in told.replace("COMMAND [ARGS]...", "")
     assert "for editors to check and complete them." in told
+
+
+@pytest.mark.parametrize(
+    ("asked", "same"),
+    [
+        (["help"], ["--help"]),
+        (["help", "run"], ["run", "--help"]),
+        (["help", "node", "list"], ["node", "list", "--help"]),
+        (["topic", "help", "hz"], ["topic", "hz", "--help"]),
+    ],
+)
+def test_help_is_a_command_too(
+    asked: list[str], same: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(asked) == 0
+    told = capsys.readouterr().out
+    assert main(same) == 0
+    assert told == capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", sorted(NOT_YET))
@@ -100,6 +122,24 @@ def test_a_command_that_does_not_exist_is_answered_with_the_one_meant(
 ) -> None:
     assert main([command]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "near"),
+    [
+        (["run", "x.yml", "--stop-aftr", "1s"], "--stop-after"),
+        (["up", "--interfac", "lo"], ""),  # hidden
+        (["start", "x.yml", "--debg"], ""),
+        (["node", "list", "--qiet"], "--quiet"),
+    ],
+)
+def test_a_flag_that_does_not_exist_is_answered_with_the_nearest_that_is_shown(
+    args: list[str], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(args) == 2
+    told = capsys.readouterr().err
+    assert "No such option" in told
+    assert f"Did you mean '{near}'?" in told if near else "Did you mean" not in told
 
 
 def test_help_and_version_load_neither_yaml_nor_numpy_nor_the_daemon() -> None:
@@ -222,6 +262,22 @@ def test_ctrl_c_is_status_130(flow: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert main(["graph", "flow.yml"]) == STATUS_INTERRUPTED
 
 
+@pytest.mark.parametrize(("shown", "colour"), [(True, None), (False, False)])
+def test_colours_are_left_out_where_they_are_not_wanted(
+    flow: Path, monkeypatch: pytest.MonkeyPatch, shown: bool, colour: bool | None
+) -> None:
+    seen = []
+
+    def load(_flow: Path) -> Plan:
+        seen.append(click.get_current_context().color)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "shows_colour", lambda _fd: shown)
+    monkeypatch.setattr(main_module, "_load", load)
+    main(["graph", "flow.yml"])
+    assert seen == [colour]
+
+
 def test_a_reader_that_went_away_is_no_traceback(flow: Path) -> None:
     code = (
         "import sys, os\nfrom dora.cli.main import main\n"
@@ -229,6 +285,37 @@ def test_a_reader_that_went_away_is_no_traceback(flow: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, "schema"], stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_output_that_finds_no_room_is_one_message(flow: Path) -> None:
+    code = "import sys; from dora.cli.main import main; sys.exit(main(['schema']))"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    told = "[ERROR] the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_ctrl_c_while_the_command_loads_ends_it_without_a_word(tmp_path: Path) -> None:
+    loading = tmp_path / "sitecustomize.py"  # the interrupt comes while click is imported
+    loading.write_text(
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'click':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+    )
+    code = "import sys; from dora.cli.entry import main; sys.exit(main())"
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_run_hands_plan_and_options_over_and_returns_the_status(
@@ -389,10 +476,13 @@ def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("10", 10), ("0.5", 0.5), ("500ms", 0.5), ("10s", 10), ("5m", 300), ("1h30m", 5400)],
+    [
+        *[("10", 10), ("0.5", 0.5), ("500ms", 0.5), ("10s", 10), ("5m", 300), ("1h30m", 5400)],
+        *[("2w", 1209600), ("250us", 0.00025), ("1ms500µs", 0.0015), ("100ns", 1e-7)],
+    ],
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
+    assert parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "s", "-1", "10x", "5m3", "1e3", "inf"])

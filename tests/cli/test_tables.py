@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from dora.cli import tables
@@ -26,6 +27,11 @@ def test_wide_characters_count_twice_and_control_characters_do_no_harm() -> None
     assert table(["NAME", "N"], [["相机", "1"], ["a\x1b[2Jb", "2"]]) == (
         "NAME    N\n相机    1\na?[2Jb  2"
     )
+
+
+def test_nobody_watches_an_output_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert table(["A"], [["x" * 500]]) == "A\n" + "x" * 500
 
 
 def test_a_terminal_gets_lines_no_wider_than_it_is_and_a_pipe_all(

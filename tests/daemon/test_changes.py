@@ -12,7 +12,7 @@ import pytest
 from dora.daemon.flow import Graces
 from dora.errors import DoraError
 from dora.wire.board import SPARE_ROUTES
-from dora.wire.visits import AskAdd, AskNode, AskReplace, AskRoute
+from dora.wire.visits import AskAdd, AskNode, AskParam, AskReplace, AskRoute, Params
 
 from .live import SINK, Live, counter, write
 
@@ -276,6 +276,7 @@ def test_a_node_is_replaced_again_and_again_without_a_gap(size: int, tmp_path: P
             plan = live.addition(new, replacing="filter")
             assert live.ask(AskReplace(plan)) == "node `filter` was replaced"
             assert live.heard("filter")[0] in ("old", *range(number + 1))
+        assert live.state("filter").restarts == 0
         live.ask(AskNode("stop", "source"))
         last, bad = live.heard("read", "sink")
         assert bad == []
@@ -439,6 +440,22 @@ def test_a_node_may_be_removed_and_come_back_many_times(tmp_path: Path) -> None:
         assert live.heard("read", "sink")[1] == []
 
 
+def test_a_node_that_comes_in_place_of_a_removed_one_has_none_of_its_parameters(
+    tmp_path: Path,
+) -> None:
+    guest = {"path": "dynamic", "inputs": {"in": "source/out"}}
+    nodes = {"source": (counter(), OUT), "guest": ("", guest)}
+    with Live(tmp_path, nodes) as live:
+        live.heard("counter")
+        live.ask(AskNode("remove", "guest"))
+        live.ask(AskAdd(live.addition({"id": "guest", **guest})))
+        with live.client() as client:
+            client.ask(AskParam("set", "guest", "gain", b"3"))
+            live.ask(AskNode("remove", "guest"))
+            live.ask(AskAdd(live.addition({"id": "guest", **guest})))
+            assert client.ask(AskParam("list", "guest")) == Params({})
+
+
 def test_a_node_that_is_restarting_stopping_or_backing_off_takes_what_is_asked(
     tmp_path: Path,
 ) -> None:
@@ -585,6 +602,42 @@ for event in node:
         path = write(tmp_path, "again", sending.format(first=200))
         live.ask(AskNode("restart", "source"))
         assert [live.heard("got") for _ in range(8)] == [[n] for n in range(200, 208)]
+
+
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.parametrize("change", ["restart", "replace", "remove"])
+def test_a_script_may_change_what_has_not_yet_started(
+    change: str, joined: bool, tmp_path: Path
+) -> None:
+    """`dora start --detach` returns when the processes were started, as in dora-rs."""
+    wait = "say('loading')\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+    nodes = chain(tmp_path)
+    old = nodes["filter"][0]
+    if joined:
+        nodes["sink"] = (wait + NUMBERS, nodes["sink"][1])
+    else:
+        nodes["filter"] = (f"say('loading')\ntime.sleep(1e6)\n{old}", nodes["filter"][1])
+    with Live(tmp_path, nodes) as live:
+        live.heard("loading")
+        live.until(lambda: live.state("source").state == "waiting")
+        write(tmp_path, "filter", old)
+        if joined:
+            live.until(lambda: live.state("filter").state == "waiting")
+        if change == "replace":
+            new = {"id": "filter", "path": "filter.py", **LOSSLESS, **OUT}
+            plan = live.addition(new, replacing="filter")
+            assert live.ask(AskReplace(plan)) == "node `filter` was replaced"
+        else:
+            live.ask(AskNode(change, "filter"))  # type: ignore[arg-type]
+        (tmp_path / "go").touch()
+        if change == "remove":
+            live.heard("counter")
+            assert live.heard("INPUT_CLOSED", "sink")[0] == "in"
+        else:
+            assert live.heard("filter") == ["old", int(change == "restart")]
+            assert live.heard("first") == [0]
+        live.ask(AskNode("stop", "source"))
+        assert live.wait_ended().ok
 
 
 def test_a_stop_while_a_successor_loads_ends_all_and_is_told(tmp_path: Path) -> None:

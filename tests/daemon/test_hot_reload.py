@@ -82,7 +82,7 @@ def test_an_operator_loads_its_file_again_without_a_restart(file: Path) -> None:
     track.write_text(GOOD)
     rig = Rig(node("vision", operator_sources={"detect": file, "track": track}))
     file.write_text(GOOD)
-    assert rig.settle() == [("reload", "vision", "detect")]
+    assert rig.settle() == [("reload", "vision", "detect", "`camera.py` was saved")]
 
 
 def test_a_file_that_does_not_compile_changes_nothing_and_is_told_once(file: Path) -> None:
@@ -92,8 +92,8 @@ def test_a_file_that_does_not_compile_changes_nothing_and_is_told_once(file: Pat
         (
             "notice",
             "error",
-            "`camera.py` was saved, but does not compile; node `camera` goes on with what was "
-            f'there before:\n  File "{file}", line 1\n    def f(:\n          ^\n'
+            "`camera.py` was saved, but does not compile; node `camera` stays as "
+            f'before:\n  File "{file}", line 1\n    def f(:\n          ^\n'
             "SyntaxError: invalid syntax",
         )
     ]
@@ -106,7 +106,7 @@ def test_all_that_goes_on_is_named_in_one_notice(file: Path) -> None:
     rig = Rig(node("camera", file), node("vision", operator_sources={"detect": file}))
     file.write_text(BAD)
     ((_, _, told),) = rig.settle()
-    assert "; node `camera` and operator `detect` of node `vision` go on with" in told
+    assert "; node `camera` and operator `detect` of node `vision` stay as before" in told
 
 
 def test_nothing_of_a_file_is_executed(file: Path) -> None:

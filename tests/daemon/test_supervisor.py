@@ -4,6 +4,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from dora.daemon.events import (
     Admit,
@@ -17,6 +18,7 @@ from dora.daemon.events import (
     Notice,
     OpenBarrier,
     OutputsClosed,
+    ReplaceAsked,
     Retire,
     SignalNode,
     SpawnFailed,
@@ -28,7 +30,7 @@ from dora.daemon.events import (
 )
 from dora.daemon.flow import Graces, Phase
 from dora.daemon.supervisor import Supervisor
-from dora.descriptor.plan import Route
+from dora.descriptor.plan import Restart, Route
 from dora.wire.messages import NodeFailed, NodeRestarted, ReceiverGone, Refused, Stop
 
 from . import plans
@@ -214,6 +216,13 @@ def test_stop_is_a_message_first_then_sigterm_then_sigkill() -> None:
     assert "didn't react to a stop message in time (SIGKILL)" in str(supervisor.failures[0])
 
 
+def test_who_is_killed_by_force_is_not_said_to_have_been_given_time() -> None:
+    supervisor = started(plans.pair())
+    supervisor.handle(StopAsked("dora stop", force=True))
+    supervisor.handle(exited("camera", -signal.SIGKILL))
+    assert supervisor.failures[0].cause == "was killed by dora at once, as asked (SIGKILL)"
+
+
 def test_a_node_that_has_not_joined_is_stopped_by_sigterm_at_once_and_that_is_success() -> None:
     supervisor = Supervisor(plans.pair())
     supervisor.start()
@@ -329,6 +338,22 @@ def test_a_node_that_cannot_join_is_told_why(
     supervisor = started(plans.pair())
     supervisor.handle(Disconnected("plot", 0, clean=True))
     assert reason in str(supervisor.refusal(node, incarnation))
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_node_that_is_replaced_was_not_started_again(crashes: bool) -> None:
+    plan = plans.pair()
+    again = Restart("always", delay_s=1000.0)
+    plan = replace(plan, nodes=(replace(plan.nodes[0], restart=again), plan.nodes[1]))
+    supervisor = started(plan)
+    supervisor.handle(ReplaceAsked(plan.nodes[0], 1))
+    if crashes:
+        supervisor.handle(exited("camera", 1))
+    instructions = supervisor.handle(Connected("camera", 1, 200))
+    if not crashes:
+        instructions = supervisor.handle(exited("camera"))
+    assert Admit("camera", takes_over=True) in instructions
+    assert supervisor.flow.roster["camera"].restart_count == 0
 
 
 def test_events_of_an_older_incarnation_are_dropped() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
@@ -61,7 +62,8 @@ def any_node(draw: st.DrawFn, node_id: str) -> NodePlan:
     ports = () if kind == "shell" else ("x",)
     node = plans.node(node_id, *argv, inputs=ports, outputs=ports, dynamic=kind == "dynamic")
     limit_s = draw(st.sampled_from([None, 1.0]))
-    return replace(node, restart=draw(POLICIES), startup_timeout_s=limit_s)
+    source = draw(st.sampled_from([None, Path("node.py")]))
+    return replace(node, restart=draw(POLICIES), startup_timeout_s=limit_s, source=source)
 
 
 @st.composite
@@ -82,7 +84,7 @@ class World:
 
     def __init__(self, plan: Plan, data: st.DataObject) -> None:
         self.data = data
-        self.supervisor = Supervisor(plan)
+        self.supervisor = Supervisor(plan, hot_reload=data.draw(st.booleans()))
         self.done: list[Instruction] = []
         self.alive = {(node.id, 0) for node in plan.nodes if node.spawned}
         self.linked: dict[tuple[str, int], bool] = {}
@@ -221,3 +223,5 @@ def test_whatever_happens_in_whatever_order_is_taken_and_the_dataflow_ends(
     for record in world.supervisor.flow.roster:
         if not record.dynamic:
             assert record.state is NodeState.FINISHED
+    failed = {record.id for record in world.supervisor.flow.roster if record.failed}
+    assert failed <= {failure.node for failure in world.supervisor.failures}

@@ -67,15 +67,15 @@ for event in node:
 """
 
 
-def reloading(folder: Path) -> Live:
-    edge = {"queue_size": 1000, "queue_policy": "backpressure"}
+EDGE = {"queue_size": 1000, "queue_policy": "backpressure"}
+FILTER: dict[str, Any] = {"inputs": {"in": {"source": "source/out", **EDGE}}, **OUT}
+
+
+def reloading(folder: Path, code: str = VERSION.format(version="a")) -> Live:
     nodes = {
         "source": (counter(every_s=0.005), OUT),
-        "filter": (
-            VERSION.format(version="a"),
-            {"inputs": {"in": {"source": "source/out", **edge}}, **OUT},
-        ),
-        "sink": (SINK, {"inputs": {"in": {"source": "filter/out", **edge}}}),
+        "filter": (code, FILTER),
+        "sink": (SINK, {"inputs": {"in": {"source": "filter/out", **EDGE}}}),
     }
     return Live(folder, nodes, hot_reload=True)
 
@@ -104,6 +104,56 @@ def test_a_saved_file_restarts_the_node_alone_and_nothing_is_lost(
         assert live.wait_ended().ok
         numbers = [n for _, n in live.all_heard("got")]
     assert numbers == list(range(1, len(numbers) + 1)) or numbers == list(range(len(numbers)))
+
+
+@pytest.mark.parametrize("how", ["stop", "mend", "replace"])
+@pytest.mark.parametrize("broken", ["1 /", "from dora import Node\nnode = Node()\n1 / 0"])
+def test_a_node_that_failed_is_started_again_when_its_file_is_saved(
+    broken: str, how: str, tmp_path: Path
+) -> None:
+    with reloading(tmp_path, broken) as live:
+        live.noticed("exited with code 1")
+        live.noticed("waits for its file to be saved")
+        assert live.state("filter").failed
+        write(tmp_path, "filter", "still broken")
+        live.noticed("node `filter` stays as before")
+        if how != "stop":
+            name = "filter" if how == "mend" else "other"
+            path = write(tmp_path, name, VERSION.format(version="b"))
+            if how == "replace":
+                new = {"id": "filter", "path": path, **FILTER}
+                live.ask(AskReplace(live.addition(new, replacing="filter")))
+            assert live.heard("version") == ["b", int(how == "mend")]
+            live.heard("got")
+            assert not live.state("filter").failed
+            live.ask(AskNode("stop", "source"))
+            assert live.wait_ended().ok
+    assert live.outcome is not None
+    failed = ["filter"] if how == "stop" else []
+    assert [failure.node for failure in live.outcome.failures] == failed
+
+
+def test_a_node_that_failed_at_its_end_has_nothing_to_wait_for(tmp_path: Path) -> None:
+    nodes = {
+        "source": ("from dora import Node\nNode()\nprint()", OUT),
+        "sink": (SINK + "1 / 0", {"inputs": {"in": "source/out"}}),
+    }
+    with Live(tmp_path, nodes, hot_reload=True) as live:
+        assert [one.node for one in live.wait_ended().failures] == ["sink"]
+
+
+def test_an_operator_that_ended_its_node_is_started_again_with_it(tmp_path: Path) -> None:
+    write(tmp_path, "op", "1 / 0")
+    operator = {"python": "op.py", "inputs": {"t": "dora/timer/millis/50"}, "outputs": ["out"]}
+    nodes = {
+        "runtime": ("", {"operator": operator}),
+        "sink": (READER, {"inputs": {"in": "runtime/op/out"}}),
+    }
+    with Live(tmp_path, nodes, hot_reload=True) as live:
+        live.noticed("waits for its file to be saved")
+        mended = OPERATOR.format(version="bb").replace('raise ValueError("for once")', "pass")
+        write(tmp_path, "op", mended)
+        assert live.heard("got") == ["bb"]
 
 
 def test_nodes_that_came_later_are_watched_too(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_of_several_that_run_one_must_be_named_or_have_the_node(
         with pytest.raises(DoraError) as told:
             find_place(which, node)
         assert str(told.value) == (
-            "several dataflows fit; name one by its id:\n"
+            "several dataflows fit; name one, by its name or its id:\n"
             f"  {OLD}  robot: arm, eye\n"
             f"  {NEW}  cart: wheel, eye"
         )

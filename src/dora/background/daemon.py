@@ -227,7 +227,7 @@ class Daemon:
         try:
             launched = launch(plan)
         except OSError as exc:
-            raise DoraError(f"the dataflow cannot be started: {exc.strerror or exc}") from exc
+            raise DoraError(_not_started(exc)) from exc
         run = wire.Run(
             id=launched.dataflow_id,
             name=name,
@@ -242,7 +242,11 @@ class Daemon:
         self._store.begin(run, question.plan, hot_reload=question.hot_reload)
         if question.after is not None:
             self._store.take_over_params(question.after, run.id)
-        self._serve(launched, run, packed)
+        try:
+            self._serve(launched, run, packed)
+        except OSError as exc:
+            self._put_away(run, _not_started(exc))
+            raise DoraError(_not_started(exc)) from exc
         self._journal.say("info", f"[{name}] started {run.id}, `{run.file}`")
         link.send(wire.Started(run.id, name))
 
@@ -298,10 +302,14 @@ class Daemon:
             summary = summary_text(outcome)
             failure = "" if outcome.ok else failure_text(outcome)
         del self._flows[flow.run.id]
-        run = self._runs.end(flow.run.id, time.time_ns(), failure, summary)
-        self._store.end(run)
-        self._journal.say("info", f"[{name}] {run.status} {run.id}: {summary or failure}")
+        self._put_away(flow.run, failure, summary)
         self._end_if_idle()
+
+    def _put_away(self, run: wire.Run, failure: str, summary: str = "") -> None:
+        """Keep how a dataflow ended."""
+        run = self._runs.end(run.id, time.time_ns(), failure, summary)
+        self._store.end(run)
+        self._journal.say("info", f"[{run.name}] {run.status} {run.id}: {summary or failure}")
 
     def _plan(self, link: Link, question: wire.AskPlan) -> None:
         flow = self._flows.get(question.id)
@@ -348,3 +356,10 @@ class Daemon:
         runs = [SavedRun(f.run, f.packed, f.server.saved()) for f in self._flows.values()]
         clients = [link.saved(-1) for link in self._greeted if not link.closed]
         return saved_daemon(self._started_ns, saved_listener(self._listener), runs, clients)
+
+
+def _not_started(error: OSError) -> str:
+    return (
+        f"the dataflow cannot be started: {error.strerror or error}; the daemon's limits are those "
+        "of the shell that it was started in (`ulimit -a`)"
+    )

@@ -1,4 +1,4 @@
-"""What commands have in common: how they are listed, the flow they take, flags about fetching.
+"""What commands have in common: how they are listed and asked for help, and the flags they share.
 
 Imported by every module of commands. Elsewhere: what flags mean (`cli.options`, `cli.build`).
 """
@@ -9,6 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from dora.cli.options import (
+    LOG_FORMATS,
+    parse_choice,
+    parse_env,
+    parse_log_filter,
+)
+from dora.ids import LOG_LEVELS, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,21 +33,37 @@ FORMATS = click.Choice(["table", "json"])
 
 
 class Command(click.Command):
-    """Shows its whole first sentence in the list of commands."""
+    """Shows its whole first sentence in the list of commands; tells which flag was meant."""
 
     def get_short_help_str(self, limit: int = 0) -> str:
         """The first sentence, however long."""
         del limit
         return super().get_short_help_str(1000)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the flags; of one that is not there, name the nearest that is not hidden."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as exc:
+            shown = [param for param in self.get_params(ctx) if not getattr(param, "hidden", False)]
+            near = suggest(exc.option_name, [name for param in shown for name in param.opts])
+            possible = [near] if near else None
+            raise click.NoSuchOption(exc.option_name, possibilities=possible, ctx=ctx) from exc
 
 
 class Group(click.Group):
-    """Shows its whole first sentence in the list of commands."""
+    """A command of commands; `help COMMAND` is `COMMAND --help`, as in dora-rs."""
+
+    command_class = Command
 
     def get_short_help_str(self, limit: int = 0) -> str:
         """The first sentence, however long."""
         del limit
         return super().get_short_help_str(1000)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `help` for the flag of the command behind it."""
+        return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
 
 
 class ExitFlagCommand(Command):
@@ -130,3 +154,75 @@ def strict_flag(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command the flag that makes warnings about types mistakes."""
     told = "Take warnings about types for mistakes, as `strict_types: true` does."
     return click.option("--strict-types", is_flag=True, help=told)(command)
+
+
+env_flag = click.option(
+    "--env",
+    "extra_env",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=parsed(parse_env),
+    help="Set a variable in the top-level `env:`; a node's own `env:` wins. Repeatable.",
+)
+exit_flag = click.option(
+    EXIT_FLAG,
+    type=click.BOOL,
+    default=None,
+    metavar="[=BOOL]",
+    help="Timers do not keep a node running when all that feeds it is done.",
+)
+shell_flag = click.option(
+    "--allow-shell-nodes",
+    "allow_shell",
+    is_flag=True,
+    envvar="DORA_ALLOW_SHELL_NODES",
+    show_envvar=True,
+    help="Allow nodes with `path: shell`.",
+)
+"""What may be said of a dataflow, or a node, that is started."""
+
+
+def log_flags(level: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command the flags about the lines it shows: `log_level`, `log_format`, `log_filter`.
+
+    Args:
+        level: What it calls the first of them.
+    """
+    flags = (
+        click.option(
+            "--log-filter",
+            metavar="NODE=LEVEL,...",
+            envvar="DORA_LOG_FILTER",
+            show_envvar=True,
+            callback=parsed(parse_log_filter),
+            help=f"Levels of single nodes, in place of {level}.",
+        ),
+        click.option(
+            "--log-format",
+            metavar=f"[{'|'.join(LOG_FORMATS)}]",
+            callback=parsed(lambda text: parse_choice(text, LOG_FORMATS, "log format")),
+            default="pretty",
+            envvar="DORA_LOG_FORMAT",
+            show_default=True,
+            show_envvar=True,
+            help="How lines look.",
+        ),
+        click.option(
+            level,
+            "log_level",
+            metavar=f"[{'|'.join(LOG_LEVELS)}]",
+            callback=parsed(lambda text: parse_choice(text, LOG_LEVELS, "log level")),
+            default="stdout",
+            envvar="DORA_LOG_LEVEL",
+            show_default=True,
+            show_envvar=True,
+            help="Show lines at least as severe; stdout shows all.",
+        ),
+    )
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        for flag in flags:
+            command = flag(command)
+        return command
+
+    return decorate

@@ -13,6 +13,7 @@ import msgspec
 
 from dora import client
 from dora.errors import DoraError
+from dora.monitor.log_places import known_runs
 from dora.transport import endpoint
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Row(msgspec.Struct, frozen=True):
     cpu: float | None
     """Percent of one core."""
     memory: float | None
-    """MB."""
+    """GB, as dora-rs has it in JSON."""
 
 
 def listed(
@@ -53,7 +54,7 @@ def listed(
     here = client.running()
     ids = {dataflow.id for dataflow in here}
     running = _measured(here) if measured else [_row(one, None, None) for one in here]
-    over = [_run_row(run) for run in _kept() if run.id not in ids and run.status != "running"]
+    over = [_run_row(run) for run in known_runs() if run.id not in ids and run.status != "running"]
     rows = [
         row
         for row in (*running, *over)
@@ -76,7 +77,7 @@ def as_table(rows: Iterable[Row]) -> Iterator[str]:
                     row.status,
                     str(row.nodes),
                     "-" if row.cpu is None else f"{row.cpu:.1f}%",
-                    "-" if row.memory is None else f"{row.memory:.1f} MB",
+                    "-" if row.memory is None else f"{row.memory * 1e3:.1f} MB",
                 )
                 for row in rows
             ),
@@ -112,15 +113,6 @@ def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def _kept() -> list[Run]:
-    """What the background daemon remembers, if there is one."""
-    try:
-        with client.daemon() as daemon:
-            return daemon.runs()
-    except DoraError:
-        return []
-
-
 def _row(dataflow: Dataflow, cpu: float | None, memory: float | None) -> Row:
     return Row(dataflow.id, dataflow.name, "Running", len(dataflow.nodes), cpu, memory)
 
@@ -142,7 +134,9 @@ def _measured(here: list[Dataflow]) -> list[Row]:
             rows.append(_row(dataflow, None, None))
             continue
         memory = [node.memory_bytes for node in after.nodes if node.memory_bytes is not None]
-        rows.append(_row(dataflow, _cpu(before, after), sum(memory) / 1e6 if memory else None))
+        rows.append(
+            _row(dataflow, _cpu(before, after), round(sum(memory) / 1e9, 6) if memory else None)
+        )
     return rows
 
 
@@ -163,4 +157,4 @@ def _cpu(before: State, after: State) -> float | None:
         for node in after.nodes
         if node.cpu_s is not None and (earlier := used.get((node.id, node.pid))) is not None
     ]
-    return 100 * sum(spent) / ((after.now_ns - before.now_ns) / 1e9) if spent else None
+    return round(100 * sum(spent) / ((after.now_ns - before.now_ns) / 1e9), 3) if spent else None

@@ -20,7 +20,7 @@ from dora.monitor.log_files import LogFiles
 from dora.monitor.log_following import Follower
 from dora.monitor.log_places import is_running
 from dora.monitor.log_reading import records, tail
-from dora.running.screen import shows_colour
+from dora.running.options import shows_colour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,9 +10,8 @@ import time
 
 import click
 
-from dora.cli.flags import Command, coordinator_flags, parsed
-from dora.cli.options import LOG_FORMATS, parse_choice, parse_log_filter, parse_moment
-from dora.ids import LOG_LEVELS
+from dora.cli.flags import Command, coordinator_flags, log_flags, parsed
+from dora.cli.options import parse_moment
 
 _WHEN = parsed(lambda text: parse_moment(text, time.time()))
 
@@ -33,34 +32,7 @@ _WHEN = parsed(lambda text: parse_moment(text, time.time()))
     help="Only lines since: 30s, 5m, 1h30m ago, or 2026-01-31T12:00:00Z.",
 )
 @click.option("--until", metavar="WHEN", callback=_WHEN, help="Only lines until then.")
-@click.option(
-    "--level",
-    metavar=f"[{'|'.join(LOG_LEVELS)}]",
-    callback=parsed(lambda text: parse_choice(text, LOG_LEVELS, "log level")),
-    default="stdout",
-    envvar="DORA_LOG_LEVEL",
-    show_default=True,
-    show_envvar=True,
-    help="Show lines at least as severe; stdout shows all.",
-)
-@click.option(
-    "--log-format",
-    metavar=f"[{'|'.join(LOG_FORMATS)}]",
-    callback=parsed(lambda text: parse_choice(text, LOG_FORMATS, "log format")),
-    default="pretty",
-    envvar="DORA_LOG_FORMAT",
-    show_default=True,
-    show_envvar=True,
-    help="How lines look.",
-)
-@click.option(
-    "--log-filter",
-    metavar="NODE=LEVEL,...",
-    callback=parsed(parse_log_filter),
-    envvar="DORA_LOG_FILTER",
-    show_envvar=True,
-    help="Levels of single nodes, in place of --level.",
-)
+@log_flags("--level")
 @click.option("--grep", metavar="TEXT", help="Only lines with this text, in upper or lower case.")
 @coordinator_flags
 def logs(
@@ -72,7 +44,7 @@ def logs(
     local: bool,
     since: float | None,
     until: float | None,
-    level: str,
+    log_level: str,
     log_format: str,
     log_filter: dict[str, str] | None,
     grep: str | None,
@@ -91,5 +63,5 @@ def logs(
     from dora.monitor.log_records import Wanted
 
     place = find_place(dataflow, node, local=local)
-    wanted = Wanted(since, until, level, log_filter or {}, grep or "")
+    wanted = Wanted(since, until, log_level, log_filter or {}, grep or "")
     return Logs(place, node, wanted, log_format).show(last, follow=follow)

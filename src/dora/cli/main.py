@@ -11,6 +11,7 @@ ours; 130 Ctrl-C. Elsewhere: what flags mean (`cli.options`), commands that are 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from functools import partial
@@ -20,26 +21,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dora.cli.flags import (
-    EXIT_FLAG,
     FLOW,
-    Command,
     ExitFlagCommand,
+    Group,
+    env_flag,
+    exit_flag,
     fetch_flags,
+    log_flags,
     parsed,
+    shell_flag,
     strict_flag,
 )
 from dora.cli.intact import check_intact
-from dora.cli.options import (
-    LOG_FORMATS,
-    absent_nodes,
-    parse_choice,
-    parse_duration,
-    parse_env,
-    parse_log_filter,
-)
+from dora.cli.options import absent_nodes, parse_duration
 from dora.errors import DescriptorError, DoraError
-from dora.ids import LOG_LEVELS
-from dora.running.options import RunOptions
+from dora.running.options import RunOptions, shows_colour
 from dora.version import VERSION
 
 if TYPE_CHECKING:
@@ -47,7 +43,8 @@ if TYPE_CHECKING:
 
 STATUS_BUG = 70
 STATUS_INTERRUPTED = 130
-
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What writing to a file on a full disk ends in."""
 
 _LATER = {
     "build": "build_commands:build",
@@ -81,10 +78,8 @@ _ALIASES = {"check", "destroy", "inspect", "ps", "system"}
 """Other names of commands, and of groups of one command, that the list of commands leaves out."""
 
 
-class _Group(click.Group):
+class _Commands(Group):
     """Has a word for every command that does not exist."""
-
-    command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_LATER} - _ALIASES)
@@ -116,11 +111,12 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
 
 
 @click.group(
-    cls=_Group,
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with: dora run dataflow.yml",
 )
 @click.option(
+    "-V",
     "--version",
     is_flag=True,
     is_eager=True,
@@ -140,59 +136,13 @@ def cli() -> None:
     callback=parsed(parse_duration),
     help="Stop after this time: 10, 500ms, 10s, 5m, 1h30m.",
 )
-@click.option(
-    "--env",
-    "extra_env",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=parsed(parse_env),
-    help="Set a variable in the top-level `env:`; a node's own `env:` wins. Repeatable.",
-)
-@click.option(
-    "--log-level",
-    metavar=f"[{'|'.join(LOG_LEVELS)}]",
-    callback=parsed(lambda text: parse_choice(text, LOG_LEVELS, "log level")),
-    default="stdout",
-    envvar="DORA_LOG_LEVEL",
-    show_default=True,
-    show_envvar=True,
-    help="Show lines at least as severe; stdout shows all.",
-)
-@click.option(
-    "--log-format",
-    metavar=f"[{'|'.join(LOG_FORMATS)}]",
-    callback=parsed(lambda text: parse_choice(text, LOG_FORMATS, "log format")),
-    default="pretty",
-    envvar="DORA_LOG_FORMAT",
-    show_default=True,
-    show_envvar=True,
-    help="How lines look.",
-)
-@click.option(
-    "--log-filter",
-    metavar="NODE=LEVEL,...",
-    envvar="DORA_LOG_FILTER",
-    show_envvar=True,
-    callback=parsed(parse_log_filter),
-    help="Levels of single nodes, in place of --log-level.",
-)
-@click.option(
-    EXIT_FLAG,
-    type=click.BOOL,
-    default=None,
-    metavar="[=BOOL]",
-    help="Timers do not keep a node running when all that feeds it is done.",
-)
+@env_flag
+@log_flags("--log-level")
+@exit_flag
 @click.option("--uv", is_flag=True, help="Build and run Python nodes by uv.")
 @fetch_flags
 @strict_flag
-@click.option(
-    "--allow-shell-nodes",
-    is_flag=True,
-    envvar="DORA_ALLOW_SHELL_NODES",
-    show_envvar=True,
-    help="Allow nodes with `path: shell`.",
-)
+@shell_flag
 @click.option(
     "--debug-node",
     "debug_nodes",
@@ -215,7 +165,7 @@ def run(
     log_filter: dict[str, str] | None,
     exit_when_nodes_finish: bool | None,
     uv: bool,
-    allow_shell_nodes: bool,
+    allow_shell: bool,
     strict_types: bool,
     debug_nodes: tuple[str, ...],
     hot_reload: bool,
@@ -234,7 +184,7 @@ def run(
         extra_env=extra_env,
         exit_when_nodes_finish=exit_when_nodes_finish,
         uv=uv,
-        allow_shell=allow_shell_nodes,
+        allow_shell=allow_shell,
         strict_types=strict_types,
     )
     plan = load(before_build=True)
@@ -306,28 +256,39 @@ def schema(module: bool) -> int:
 def main(args: list[str] | None = None) -> int:
     """Run one command line and return its exit status."""
     try:
-        status = cli.main(args=args, prog_name="dora", standalone_mode=False)
+        colour = None if shows_colour(1) else False
+        status = cli.main(args=args, prog_name="dora", standalone_mode=False, color=colour)
     except click.exceptions.Exit as exc:
         return exc.exit_code
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as exc:
+        if exc.__cause__ is None:  # at a prompt; elsewhere click has ended the line of the `^C`
+            click.echo(err=True)
         return STATUS_INTERRUPTED
     except DoraError as exc:
         click.echo(_told(exc), err=True)
         return 1
     except BrokenPipeError:
-        # Whoever read our output has gone; what Python would still flush goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has gone
         return 1
-    except Exception:
+    except Exception as exc:
+        if isinstance(exc, OSError) and exc.errno in _NO_ROOM:
+            _drop_output()
+            click.echo(f"[ERROR] the output cannot be written: {exc.strerror}", err=True)
+            return 1
         import traceback
 
         traceback.print_exc()
         click.echo("this is a bug in dora, please report it", err=True)
         return STATUS_BUG
     return status if isinstance(status, int) else 0
+
+
+def _drop_output() -> None:
+    """Have what Python would still flush at its exit go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _told(error: DoraError) -> str:

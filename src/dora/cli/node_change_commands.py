@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dora.cli.flags import FLOW, Command, complete_nodes, coordinator_flags, dataflow_flag, parsed
+from dora.cli.flags import (
+    FLOW,
+    Command,
+    complete_nodes,
+    coordinator_flags,
+    dataflow_flag,
+    parsed,
+    shell_flag,
+)
 from dora.cli.options import parse_duration
 
 if TYPE_CHECKING:
@@ -28,13 +36,6 @@ _from_yaml_flag = click.option(
     type=FLOW,
     required=True,
     help="The node: a mapping with `id` and `path` as under `nodes:` of a dataflow file.",
-)
-_shell_flag = click.option(
-    "--allow-shell-nodes",
-    "allow_shell",
-    is_flag=True,
-    envvar="DORA_ALLOW_SHELL_NODES",
-    help="Allow nodes with `path: shell`.",
 )
 _uv_flag = click.option("--uv", is_flag=True, help="Run Python nodes by uv.")
 
@@ -79,7 +80,7 @@ def remove(node_id: str, dataflow: str | None, grace: float | None) -> int:
 @_from_yaml_flag
 @dataflow_flag
 @_uv_flag
-@_shell_flag
+@shell_flag
 @coordinator_flags
 def add(file: Path, dataflow: str | None, uv: bool, allow_shell: bool) -> int:
     """Start one more node, or several, in a running dataflow."""
@@ -94,7 +95,7 @@ def add(file: Path, dataflow: str | None, uv: bool, allow_shell: bool) -> int:
 @dataflow_flag
 @_grace_flag
 @_uv_flag
-@_shell_flag
+@shell_flag
 @coordinator_flags
 def replace(
     node_id: str,

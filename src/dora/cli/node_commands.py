@@ -9,7 +9,6 @@ import click
 
 from dora.cli.flags import (
     FORMATS,
-    Command,
     Group,
     complete_nodes,
     coordinator_flags,
@@ -32,7 +31,7 @@ for _command in CHANGES:
     node.add_command(_command)
 
 
-@node.command("list", cls=Command, epilog="Example: dora node list -f json")
+@node.command("list", epilog="Example: dora node list -f json")
 @only_dataflow_flag
 @_format_flag
 @click.option("-q", "--quiet", is_flag=True, help="Print the ids only, one a line.")
@@ -49,7 +48,7 @@ def list_(dataflow: str | None, form: str, quiet: bool) -> int:
     return 0
 
 
-@node.command(cls=Command, epilog="Example: dora node info camera")
+@node.command(epilog="Example: dora node info camera")
 @click.argument("node_id", metavar="NODE", shell_complete=complete_nodes)
 @dataflow_flag
 @_format_flag
@@ -62,7 +61,7 @@ def info(node_id: str, dataflow: str | None, form: str) -> int:
     return 0
 
 
-@node.command(cls=Command, epilog="Example: dora node stack camera")
+@node.command(epilog="Example: dora node stack camera")
 @click.argument("node_id", metavar="NODE", shell_complete=complete_nodes)
 @dataflow_flag
 def stack(node_id: str, dataflow: str | None) -> int:

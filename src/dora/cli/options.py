@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 LOG_FORMATS = ("pretty", "json", "compact")
 
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_S = {
+    **{"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3},
+    **{"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0},
+}
+_PART = re.compile(rf"(\d+(?:\.\d+)?)({'|'.join(_UNIT_S)})")
 
 
 def parse_duration(text: str) -> float:

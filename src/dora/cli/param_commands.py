@@ -32,7 +32,7 @@ def param() -> None:
     """Read and change parameters of running nodes."""
 
 
-@param.command("list", cls=Command, epilog="Example: dora param list camera --format json")
+@param.command("list", epilog="Example: dora param list camera --format json")
 @click.argument("node")
 @dataflow_flag
 @click.option(
@@ -55,7 +55,7 @@ def list_(node: str, dataflow: str | None, form: str) -> int:
     return 0
 
 
-@param.command(cls=Command, epilog="Example: dora param get camera fps")
+@param.command(epilog="Example: dora param get camera fps")
 @click.argument("node")
 @click.argument("key")
 @dataflow_flag
@@ -94,7 +94,7 @@ def set_(node: str, key: str, value: str, dataflow: str | None) -> int:
     return 0
 
 
-@param.command(cls=Command, epilog="Example: dora param delete camera mode")
+@param.command(epilog="Example: dora param delete camera mode")
 @click.argument("node")
 @click.argument("key")
 @dataflow_flag

@@ -6,7 +6,6 @@ Mistakes in the file are told at this terminal. Elsewhere: flags (`cli.start_com
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from functools import partial
@@ -123,30 +122,11 @@ def _attach(daemon: DaemonClient, dataflow: str, options: RunOptions) -> int:
 
 def _show_afterwards(run: Run, options: RunOptions) -> None:
     """Show the lines of a dataflow that was over before it could be watched."""
-    from dora.daemon.display import Display
-    from dora.daemon.logs import LogLine
+    from dora.cli.logs import Logs
+    from dora.monitor.log_places import Place
+    from dora.monitor.log_records import Wanted
 
-    rows = []
-    for file in Path(run.log_dir).glob("log_*.jsonl"):
-        rows += [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    rows.sort(key=lambda row: row["ts"])
-    display = Display(
-        options.log_format,
-        options.log_level,
-        options.log_filter,
-        colour=False,
-        dataflow_id=run.id,
-    )
-    lines = [
-        LogLine(
-            row["node"],
-            row["stream"],
-            row["level"],
-            row["msg"],
-            row["ts"],
-            row["target"],
-            fields=row["fields"],
-        )
-        for row in rows
-    ]
-    click.echo(display.lines(lines), nl=False)
+    folder = Path(run.log_dir)
+    if folder.is_dir():  # else nothing was printed
+        wanted = Wanted(level=options.log_level, levels=options.log_filter)
+        Logs(Place(folder, run.id), None, wanted, options.log_format).show(None, follow=False)

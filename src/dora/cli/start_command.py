@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dora.cli.flags import EXIT_FLAG, FLOW, ExitFlagCommand, coordinator_flags, parsed, strict_flag
-from dora.cli.options import parse_env
+from dora.cli.flags import (
+    FLOW,
+    ExitFlagCommand,
+    coordinator_flags,
+    env_flag,
+    exit_flag,
+    shell_flag,
+    strict_flag,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,29 +30,9 @@ if TYPE_CHECKING:
 @click.option("--hot-reload", is_flag=True, help="Start nodes again when their files change.")
 @click.option("--uv", is_flag=True, help="Run Python nodes by uv.")
 @click.option("--debug", is_flag=True, hidden=True, help="Accepted; has no effect.")
-@click.option(
-    "--env",
-    "extra_env",
-    metavar="NAME=VALUE",
-    multiple=True,
-    callback=parsed(parse_env),
-    help="Set a variable in the top-level `env:`; a node's own `env:` wins. Repeatable. Nodes have "
-    "the environment of the daemon, not yours.",
-)
-@click.option(
-    EXIT_FLAG,
-    type=click.BOOL,
-    default=None,
-    metavar="[=BOOL]",
-    help="Timers do not keep a node running when all that feeds it is done.",
-)
-@click.option(
-    "--allow-shell-nodes",
-    is_flag=True,
-    envvar="DORA_ALLOW_SHELL_NODES",
-    show_envvar=True,
-    help="Allow nodes with `path: shell`.",
-)
+@env_flag
+@exit_flag
+@shell_flag
 @strict_flag
 @coordinator_flags
 def start(
@@ -58,10 +45,13 @@ def start(
     debug: bool,
     extra_env: dict[str, str] | None,
     exit_when_nodes_finish: bool | None,
-    allow_shell_nodes: bool,
+    allow_shell: bool,
     strict_types: bool,
 ) -> int:
-    """Run FLOW in the background daemon (`dora up`), where it outlives this terminal."""
+    """Run FLOW in the background daemon (`dora up`), where it outlives this terminal.
+
+    Nodes have the environment of the daemon, not yours; --env adds to it.
+    """
     del debug
     if attach and detach:
         raise click.UsageError("`--attach` and `--detach` exclude each other")
@@ -80,6 +70,6 @@ def start(
         uv=uv,
         extra_env=extra_env,
         exit_when_nodes_finish=exit_when_nodes_finish,
-        allow_shell=allow_shell_nodes,
+        allow_shell=allow_shell,
         strict_types=strict_types,
     )

@@ -14,10 +14,12 @@ import click
 from dora import client
 from dora.client import Client, GoneError
 from dora.errors import DoraError
+from dora.monitor.log_places import known_runs
 from dora.transport import endpoint
 from dora.wire.visits import Ended
 
 if TYPE_CHECKING:
+    from dora.wire.background import Run
     from dora.wire.visits import Dataflow
 
 _NONE = "No dataflows are running."
@@ -27,8 +29,11 @@ def stop_one(wanted: str | None, grace_s: float | None, force: bool) -> int:
     """Stop one dataflow; the exit status of the command.
 
     Raises:
-        DoraError: there is no such dataflow, or it has failed.
+        DoraError: there is no such dataflow.
     """
+    if wanted is not None and (run := _over(wanted)) is not None:
+        click.echo(f"Dataflow `{run.name}` ({run.id}) has ended already: {run.status}.")
+        return _told([run.failure] if run.failure else [])
     dataflow = _chosen(wanted)
     if dataflow is None:
         click.echo(f"{_NONE} Use `dora list` to check dataflow status.")
@@ -72,6 +77,14 @@ def restart_one(wanted: str | None, grace_s: float | None, force: bool) -> int:
         click.echo(f"WARNING before: {failure}", err=True)
     click.echo(f"dataflow restarted: {dataflow.id} -> {started.id}")
     return 0
+
+
+def _over(wanted: str) -> Run | None:
+    """The latest dataflow of the background daemon that is meant, if none that runs is."""
+    if any(wanted == flow.name or flow.id.startswith(wanted) for flow in client.running()):
+        return None
+    meant = [run for run in known_runs() if wanted == run.name or run.id.startswith(wanted)]
+    return meant[-1] if meant and meant[-1].status != "running" else None
 
 
 def _chosen(wanted: str | None) -> Dataflow | None:

@@ -33,8 +33,13 @@ def table(
     ]
     ends = [header in right for header in headers]
     text = [_GAP.join(map(_padded, line, widths, ends)).rstrip() for line in lines]
-    most = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    most = shutil.get_terminal_size().columns if at_terminal() else 0
     return "\n".join(_cut(line, most) if most else line for line in text)
+
+
+def at_terminal() -> bool:
+    """Whether somebody watches standard output."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _padded(cell: str, width: int, right: bool) -> str:

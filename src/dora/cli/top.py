@@ -57,7 +57,7 @@ def show_again_and_again(interval_s: float, dataflow: str | None) -> None:
                 sys.stdout.flush()
                 time.sleep(interval_s)
         except KeyboardInterrupt:
-            return
+            click.echo()  # behind the `^C`
 
 
 def top_text(measured: list[Figures]) -> str:

@@ -35,11 +35,10 @@ def top(once: bool, as_json: bool, refresh_interval: float, dataflow: str | None
     losses of each input. Nodes are not disturbed: the figures lie in shared memory.
     Where the output is no terminal, JSON is printed once.
     """
-    import sys
-
+    from dora.cli.tables import at_terminal
     from dora.cli.top import print_snapshot, show_again_and_again
 
-    if once or as_json or not sys.stdout.isatty():
+    if once or as_json or not at_terminal():
         print_snapshot(refresh_interval, dataflow)
     else:
         show_again_and_again(refresh_interval, dataflow)

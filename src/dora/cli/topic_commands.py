@@ -9,16 +9,12 @@ from pathlib import Path
 
 import click
 
-from dora.cli.flags import FORMATS, Command, Group, coordinator_flags, dataflow_flag
+from dora.cli.flags import FORMATS, Group, coordinator_flags, dataflow_flag
 
 _SECONDS = click.FloatRange(min=0, min_open=True)
 
 
-class _Topics(Group):
-    command_class = Command
-
-
-@click.group(cls=_Topics)
+@click.group(cls=Group)
 def topic() -> None:
     """Look at what nodes of running dataflows send: list, echo, measure; or send in their name."""
 

@@ -5,7 +5,6 @@ Elsewhere: the flags (`cli.topic_commands`), all figures and texts (`dora.monito
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import click
 import msgspec
 
 from dora import client
+from dora.cli.tables import at_terminal
 from dora.errors import DoraError
 from dora.monitor import intervals, message_text, publishing, topics
 from dora.monitor.intervals import Intervals
@@ -67,7 +67,7 @@ def measure(
     dataflow: str | None, names: Sequence[str], window: float, duration: float | None
 ) -> int:
     """`dora topic hz`."""
-    if duration is None and not sys.stdout.isatty():
+    if duration is None and not at_terminal():
         raise DoraError(
             "`dora topic hz` shows a live table, and this is no terminal; say how long to measure: "
             "`--duration SECONDS`"
@@ -80,6 +80,7 @@ def measure(
         except KeyboardInterrupt:
             if duration is not None:
                 raise
+            click.echo()  # behind the `^C`
     click.echo(intervals.HEADER)
     for name, seen in rows.items():
         click.echo(intervals.tsv_line(name, seen))

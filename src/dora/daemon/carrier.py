@@ -43,13 +43,14 @@ from dora.wire.messages import AddInput, AddRoute, NodeRestarted, Refused, Start
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import msgspec
 
     from dora.daemon.callbacks import Loop
     from dora.daemon.crew import Crew
     from dora.daemon.desks import Tickets
+    from dora.daemon.edges import Edge
     from dora.daemon.launch import Launched
     from dora.daemon.link import LinkOwner
     from dora.daemon.observer import Observer
@@ -96,13 +97,13 @@ class Carrier:
         self._closer = EdgeCloser(loop, self.wiring, lambda: self.feed)
         self.feed: LogFeed | None = None
         self._timers: dict[asyncio.TimerHandle, TimerFired] = {}
-        before = {} if saved is None else saved.feed
-        for edge in edges:
-            if edge.feed != "node" and self.wiring.has(edge.number):
-                counted = before.get(edge.number, (0, 0))
-                self._feed().add(edge, self.wiring.pipes(edge.number), counted)
         self.links: dict[tuple[str, int], Link] = {}
         """Of nodes that have registered, by node and incarnation."""
+        try:
+            self._feed_lines(edges, {} if saved is None else saved.feed)
+        except OSError:
+            self.close()
+            raise
         self._carry: dict[type, Callable[[Any], None]] = {
             Admit: self._admit,
             Answered: self._answered,
@@ -225,8 +226,7 @@ class Carrier:
         self.wiring.welcomed(node)
         for param in self._params.for_node(node.id):
             link.send(param)
-        if admit.restarts:
-            self._taps.sender_is_back(node.id)
+        self._taps.sender_is_back(node.id)
 
     def _open_barrier(self, barrier: OpenBarrier) -> None:
         self.epoch_ns = self.epoch_ns or time.monotonic_ns()
@@ -304,6 +304,15 @@ class Carrier:
 
     def _retire(self, retired: Retire) -> None:
         self.wiring.retire(retired.node)
+        self._params.forget(retired.node)
+        self._stacks.forget(retired.node)
+
+    def _feed_lines(self, edges: Iterable[Edge], before: dict[int, tuple[int, int]]) -> None:
+        """Feed the edges that carry lines, of which so much was counted before."""
+        for edge in edges:
+            if edge.feed != "node" and self.wiring.has(edge.number):
+                counted = before.get(edge.number, (0, 0))
+                self._feed().add(edge, self.wiring.pipes(edge.number), counted)
 
     def _feed(self) -> LogFeed:
         """The feed of log lines, made when the first edge needs it."""

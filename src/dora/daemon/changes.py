@@ -31,7 +31,6 @@ from dora.daemon.events import (
     TapEnded,
     TimerName,
 )
-from dora.daemon.flow import Phase
 from dora.daemon.lifecycle import BackoffOver, NodeState
 from dora.daemon.report import exit_text, listed, telling_lines
 from dora.daemon.roster import Goal, Successor
@@ -63,7 +62,7 @@ class Changes:
         """Somebody wants something exchanged."""
         if isinstance(event, TapEnded):
             return self._untap(event.edge)
-        if self._flow.phase not in (Phase.RUNNING, Phase.STARTING):
+        if self._flow.ending:
             return [Answered(event.ticket, error="the dataflow is ending")]
         match event:
             case AddAsked():
@@ -125,8 +124,6 @@ class Changes:
     def _against_replacing(self, node: NodeRecord | None, event: ReplaceAsked) -> str | None:
         if node is None:
             return self._roster.absent(event.plan.id)
-        if self._flow.phase is not Phase.RUNNING:
-            return "the dataflow has not started yet; try again when all nodes have joined"
         if node.dynamic or not event.plan.spawned:
             return (
                 f"node `{node.id}`: dynamic nodes are started, and replaced, by whoever runs them"
@@ -184,7 +181,6 @@ class Changes:
             error += "\nthe old one goes on"
         elif node.state is NodeState.BACKOFF:
             error += "\nthe old one, which has ended, is started again"
-            node.restart_count += 1
             again = self._departures.end(node, Goal.RESTART, None)
         else:
             node.goal = Goal.RESTART
@@ -198,7 +194,7 @@ class Changes:
         node.life.handle(BackoffOver())
         node.successor = None
         node.goal = Goal.NONE
-        node.restart_count += 1
+        self._flow.forgive(node)
         node.take_plan(successor.plan)
         return successor
 

@@ -26,7 +26,13 @@ from dora.daemon.events import (
 )
 from dora.daemon.flow import Phase
 from dora.daemon.lifecycle import NodeState, Verdict, exit_verdict
-from dora.daemon.report import KILLED_BY_DORA, NodeFailure, duration_text, exit_text
+from dora.daemon.report import (
+    KILLED_AT_ONCE,
+    KILLED_BY_DORA,
+    NodeFailure,
+    duration_text,
+    exit_text,
+)
 from dora.daemon.roster import Goal
 from dora.wire.messages import Stop
 
@@ -66,8 +72,8 @@ class Departures:
 
     def _against(self, node: NodeRecord, event: NodeAsked) -> str | None:
         """Why it cannot be done."""
-        if self._flow.phase is not Phase.RUNNING:
-            return f"the dataflow is {self._flow.phase.name.lower()}"
+        if self._flow.ending:
+            return "the dataflow is ending"
         if node.goal is not Goal.NONE:
             return f"node `{node.id}` is being ended already ({node.goal.name.lower()})"
         if node.successor is not None:
@@ -163,8 +169,9 @@ class Departures:
         at_work = [one for one in self._roster.alive() if one.plan.timers or not one.plan.inputs]
         if at_work:  # something new may still come of them
             return self.watch_those_that_nothing_feeds()
+        verb = "is not there again" if node.state is NodeState.BACKOFF else "did not end"
         told = (
-            f"node `{node.id}` did not end within {node.plan.finish_grace_s:g} s after all that "
+            f"node `{node.id}` {verb} within {node.plan.finish_grace_s:g} s after all that "
             "feeds it was done (`finish_grace_secs`): stopping it"
         )
         return [Notice("warn", told), *self.end(node, Goal.STOP, None)]
@@ -178,7 +185,7 @@ class Departures:
         node.linked = False
         if not node.dynamic:
             node.life.handle(lifecycle.NodeClosed())
-            if node.may_restart and not self._flow.ending:
+            if (node.may_restart or self._is_watched(node)) and not self._flow.ending:
                 return []  # its exit settles whether another follows
             return self._book.close(self._book.written_by(node.id)) + self._book.lose(
                 self._book.read_by(node.id), died=False
@@ -204,9 +211,9 @@ class Departures:
         told = f"node `{node.id}` could not be started: {error}"
         first = node.restart_count == 0 and self._flow.phase is Phase.STARTING
         node.life.handle(lifecycle.ExitedForGood())
-        node.failed = True
         if self._flow.phase is Phase.ABORTING:
             return []
+        node.failed = True
         failure = NodeFailure(node.id, f"could not be started: {error}")
         self._flow.failures.append(failure)
         if first:
@@ -232,8 +239,11 @@ class Departures:
         in_s, why_not = self._restart_in(node, verdict, event)
         node.linked = node.killed = False
         node.killed_why = None
+        failure = NodeFailure(node.id, cause, event.pid, event.after_s, event.stderr)
         if in_s is not None:
             return self._to_backoff(node, told, in_s, verdict)
+        if verdict is Verdict.FAILURE and self._may_be_mended(node, event):
+            return self._await_its_file(node, told + why_not, failure)
         if node.successor is not None and not flow.ending:
             node.goal = Goal.REPLACE
             node.life.handle(lifecycle.ExitedToRestart())
@@ -244,10 +254,9 @@ class Departures:
             verdict = Verdict.SUCCESS  # told already, and it is no failure of the dataflow
         instructions: list[Instruction] = []
         if verdict is not Verdict.SUCCESS:
-            failure = NodeFailure(node.id, cause, event.pid, event.after_s, event.stderr)
             flow.failures.append(failure)
             node.failed = True
-            if flow.phase is Phase.STARTING and node.gating:
+            if flow.phase is Phase.STARTING and node.gating and node.goal is Goal.NONE:
                 return self._ending.abort(node, told)
             others = bool(self._roster.alive())
             rest = "; the other nodes go on" if others and not flow.ending else ""
@@ -265,7 +274,7 @@ class Departures:
         if node.killed_why is not None and event.returncode == -signal.SIGKILL:
             return f"was killed: it {node.killed_why}"
         if verdict is Verdict.KILLED_BY_DORA:
-            return KILLED_BY_DORA
+            return KILLED_AT_ONCE if self._flow.forced else KILLED_BY_DORA
         return exit_text(event.returncode) + (
             " without having called `Node()`" if absent and verdict is Verdict.FAILURE else ""
         )
@@ -285,14 +294,38 @@ class Departures:
             return None, ""
         if node.plan.operator_sources and event.returncode >= 0:
             return None, ""  # its operators were started again as often as they may be
-        at_its_end = self._book.all_closed(node.id) and not self._book.was_detached(node.id)
-        if at_its_end and not node.plan.timers and not event.unread:
+        if self._is_at_its_end(node, event):
             return None, "; not restarting it, because all of its inputs are closed"
         in_s = node.restarts.after_failure(event.at_s)
         if in_s is None:
             most = node.plan.restart.max_restarts
             return None, f"; max restarts ({most}) exceeded, giving up"
         return in_s, ""
+
+    def _is_at_its_end(self, node: NodeRecord, event: Exited) -> bool:
+        over = self._book.all_closed(node.id) and not self._book.was_detached(node.id)
+        return over and not node.plan.timers and not event.unread
+
+    def _is_watched(self, node: NodeRecord) -> bool:
+        """Whether it is started again when a file of it is saved."""
+        has_files = node.plan.source is not None or bool(node.plan.operator_sources)
+        return self._flow.hot_reload and has_files
+
+    def _may_be_mended(self, node: NodeRecord, event: Exited) -> bool:
+        """Whether something is left to do for a process that comes when its file is saved."""
+        if self._flow.ending or node.goal is not Goal.NONE or node.successor is not None:
+            return False
+        return self._is_watched(node) and not self._is_at_its_end(node, event)
+
+    def _await_its_file(
+        self, node: NodeRecord, told: str, failure: NodeFailure
+    ) -> list[Instruction]:
+        node.life.handle(lifecycle.ExitedToRestart())
+        node.watched_to_finish = False
+        node.incarnation = node.new_incarnation()
+        node.failed = True
+        self._flow.failures.append(failure)
+        return [Notice("error", f"{told}; waits for its file to be saved")]
 
     def _to_backoff(
         self, node: NodeRecord, told: str, in_s: float, verdict: Verdict
@@ -302,7 +335,6 @@ class Departures:
         if node.successor is not None and node.successor.pid is not None:
             return []  # it is there, and is let in now
         node.incarnation = node.new_incarnation()
-        node.restart_count += 1
         if node.goal in (Goal.RESTART, Goal.REPLACE):
             return self._start_again(node)
         rules = node.plan.restart
@@ -317,6 +349,8 @@ class Departures:
     def _start_again(self, node: NodeRecord) -> list[Instruction]:
         goal, node.goal = node.goal, Goal.NONE
         node.life.handle(lifecycle.BackoffOver())
+        node.restart_count += 1
+        self._flow.forgive(node)
         spawn = Spawn(node.plan, node.incarnation)
         tickets, node.tickets = node.tickets, []
         told = f"node `{node.id}` was started again" if goal is Goal.RESTART else ""

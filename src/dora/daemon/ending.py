@@ -52,6 +52,7 @@ class Ending:
             return []
         self.stops += 1
         if event.force:
+            flow.forced = True
             told: list[Instruction] = [Notice("info", f"killing all nodes ({event.why})")]
             stopping = [] if flow.ending else self._begin()
             return told + stopping + self._signal_all(signal.SIGKILL)

@@ -47,10 +47,21 @@ class Phase(Enum):
 class Flow:
     """The state of one dataflow."""
 
-    def __init__(self, plan: Plan, graces: Graces, saved: SavedFlow | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        graces: Graces,
+        saved: SavedFlow | None = None,
+        *,
+        hot_reload: bool = False,
+    ) -> None:
+        self.hot_reload = hot_reload
+        """Whether nodes are started again when their files are saved."""
         self.phase = Phase.STARTING
         self.graces = graces
         self.failures: list[NodeFailure] = []
+        self.forced = False
+        """Whether it was asked to end at once, by force."""
         self.never_joined: list[str] = []
         """Whom the start barrier still waited for when the time of the dataflow was over."""
         if saved is None:
@@ -68,3 +79,10 @@ class Flow:
     def ending(self) -> bool:
         """Whether all are to end."""
         return self.phase in (Phase.STOPPING, Phase.ABORTING)
+
+    def forgive(self, node: NodeRecord) -> None:
+        """Another process comes in place of one that failed: that was not for good."""
+        if node.failed:
+            node.failed = False
+            last = max(i for i, failure in enumerate(self.failures) if failure.node == node.id)
+            del self.failures[last]

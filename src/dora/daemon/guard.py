@@ -19,7 +19,6 @@ from dora.errors import DoraError
 from dora.wire.board import STATE_WAITING
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from dora.daemon.boards import Boards
@@ -59,7 +58,7 @@ class Liveness:
 
 
 class Guard:
-    """Looks at the nodes of one dataflow as often as their limits ask for. `close()` ends it."""
+    """Looks at the nodes of one dataflow as often as their limits ask for."""
 
     def __init__(
         self,
@@ -81,7 +80,8 @@ class Guard:
         self._lives: dict[tuple[str, int], Liveness] = {}
         self._asked: set[tuple[str, int]] = set()
         """Whose stack is being asked for: they will be killed."""
-        self._timers: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._waiting: set[Callable[[], None]] = set()
+        """Looks that a timer runs for."""
         self.look_again()
 
     def look_again(self) -> None:
@@ -91,15 +91,10 @@ class Guard:
         if any(record.plan.memory_limit_bytes for record in self._roster):
             self._start(self._look_at_memory, _MEMORY_EVERY_S)
 
-    def close(self) -> None:
-        """Look no more."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-
     def _start(self, look: Callable[[], None], after_s: float | None) -> None:
-        if look not in self._timers and after_s is not None:
-            self._timers[look] = self._loop.call_later(after_s, look)
+        if look not in self._waiting and after_s is not None:
+            self._waiting.add(look)
+            self._loop.call_later(after_s, look)
 
     def _pause_s(self) -> float | None:
         """Until the next look for life; None when no node is to be looked at."""
@@ -110,7 +105,7 @@ class Guard:
         return max(_QUICKEST_LOOK_S, min(self._interval_s, quickest / _LOOKS_PER_TIMEOUT))
 
     def _look_for_life(self) -> None:
-        self._timers.pop(self._look_for_life, None)
+        self._waiting.discard(self._look_for_life)
         now_s = self._loop.time()
         for record in self._roster:
             limit_s = record.plan.health_check_timeout_s
@@ -153,7 +148,7 @@ class Guard:
     def _look_at_memory(self) -> None:
         from dora.daemon.usage import anonymous_bytes
 
-        self._timers.pop(self._look_at_memory, None)
+        self._waiting.discard(self._look_at_memory)
         limited = []
         for record in self._roster:
             process = self._crew.process(record.id, record.incarnation)

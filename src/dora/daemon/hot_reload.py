@@ -49,7 +49,7 @@ class HotReload:
         loop: That of the daemon.
         nodes: Those to begin with.
         restart: Starts a node anew, and is given why.
-        reload: Has one operator of a node load its file again.
+        reload: Has one operator of a node load its file again, and is given why.
         notice: Tells the user, by level and text.
         interval_s: How often files are looked at.
     """
@@ -60,7 +60,7 @@ class HotReload:
         nodes: Iterable[NodePlan],
         *,
         restart: Callable[[str, str], None],
-        reload: Callable[[str, str], None],
+        reload: Callable[[str, str, str], None],
         notice: Callable[[str, str], None],
         interval_s: float = INTERVAL_S,
     ) -> None:
@@ -152,16 +152,13 @@ class HotReload:
             del self._asking[file, part]
 
     def _renew(self, file: Path, part: _Part) -> None:
+        why = f"`{file.name}` was saved"
         if part.operator is None:
-            self._restart(part.node, f"`{file.name}` was saved")
+            self._restart(part.node, why)
         else:
-            self._reload(part.node, part.operator)
+            self._reload(part.node, part.operator, why)
 
     def _keep(self, file: Path, parts: list[_Part], problem: str) -> None:
-        goes_on = " and ".join(map(str, parts))
-        verb = "goes" if len(parts) == 1 else "go"
-        self._notice(
-            "error",
-            f"`{file.name}` was saved, but does not compile; {goes_on} {verb} on with what was "
-            f"there before:\n{problem}",
-        )
+        stays = " and ".join(map(str, parts)) + (" stays" if len(parts) == 1 else " stay")
+        told = f"`{file.name}` was saved, but does not compile; {stays} as before:\n{problem}"
+        self._notice("error", told)

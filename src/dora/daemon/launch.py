@@ -16,6 +16,7 @@ import msgspec
 from dora.daemon import limits
 from dora.daemon.edges import edges_of
 from dora.daemon.process import NodeProcess
+from dora.errors import DoraError
 from dora.transport import endpoint
 from dora.wire.messages import NodeConfig, encode_config
 
@@ -101,19 +102,32 @@ class Launched(msgspec.Struct):
     by_hand: dict[str, str] = msgspec.field(default_factory=dict)
     """What to type in a terminal to start the nodes that are the user's to start."""
 
+    def end(self) -> None:
+        """End what nobody has taken over; twice is fine."""
+        self.listener.close()
+        while self.processes:
+            self.processes.popitem()[1].end()
+
 
 def launch(plan: Plan) -> Launched:
     """Start listening and start every process of a plan.
 
     Raises:
         DescriptorLimitError: the dataflow needs more descriptors than are allowed.
+        DoraError: the daemon cannot listen.
     """
     edges = edges_of(plan)
     limits.provide(plan, edges)
     dataflow_id = new_dataflow_id()
     address = endpoint.address_of(dataflow_id)
     starter = Starter(dataflow_id, address)
-    listener = endpoint.Listener(address)
+    try:
+        listener = endpoint.Listener(address)
+    except OSError as exc:
+        raise DoraError(
+            f"cannot listen at `{address}`: {_reason(exc)}; `DORA_RUNTIME_DIR` names another "
+            "folder for such sockets, `ulimit -n` says how many files a process may open"
+        ) from exc
     launched = Launched(dataflow_id, plan, listener, starter, time.monotonic())
     for node in plan.nodes:
         if node.command is None:

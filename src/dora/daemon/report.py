@@ -19,6 +19,9 @@ KILLED_BY_DORA = (
 )
 
 
+KILLED_AT_ONCE = "was killed by dora at once, as asked (SIGKILL)"
+
+
 class NodeFailure(msgspec.Struct, frozen=True):
     """One node that failed."""
 

@@ -63,7 +63,7 @@ class NodeRecord:
         self.killed_why: str | None = None
         """What it was killed for, if for something of its own."""
         self.failed = False
-        """Whether it ended for good, and badly."""
+        """Whether it ended badly, for good or until its file is saved."""
         self.goal = Goal.NONE
         self.tickets: list[int] = []
         """Who wants to know when it has come to its goal."""

@@ -104,15 +104,21 @@ class Server:
         self._own_log = OwnLog(self.log_dir)
         self._observer = Observers(observer, self._watchers, self._own_log)
         self._folder = LogFolder(self.log_dir, self._observer)
-        flow_before = None if saved is None else saved.flow
-        self._supervisor = Supervisor(plan, graces or settings.graces, flow_before)
+        before = None if saved is None else saved.flow
+        hot = settings.hot_reload
+        self._supervisor = Supervisor(plan, graces or settings.graces, before, hot_reload=hot)
         self._flow = flow = self._supervisor.flow
         self._extensions = Extensions()
         self._stacks = Stacks(loop, self._has_started)
         self._tickets = Tickets()
-        self._carrier = Carrier(
-            loop, launched, self._supervisor, self._observer, self._post, self._finish, saved
-        )
+        self._reload: HotReload | None = None
+        try:
+            self._carrier = Carrier(
+                loop, launched, self._supervisor, self._observer, self._post, self._finish, saved
+            )
+        except BaseException:
+            launched.end()
+            raise
         self._drops = DropWatch(flow.book, self._carrier.wiring, lambda: self._carrier.feed)
         self._receive()
         self._open_desks(save_param)
@@ -206,8 +212,8 @@ class Server:
     def _begin(self) -> None:
         launched = self._launched
         plans = {node.id: node for node in self._plan.nodes}
-        for node, process in launched.processes.items():
-            self._crew.take_on(plans[node], 0, process)
+        for node in list(launched.processes):
+            self._crew.take_on(plans[node], 0, launched.processes.pop(node))
         self._carrier.warn()
         self._guard = Guard(
             self._loop,
@@ -218,11 +224,10 @@ class Server:
             self._plan.health_check_interval_s,
             self._post,
         )
-        self._reload = None
         if self._settings.hot_reload:
             self._reload = HotReload(
                 self._loop,
-                self._plan.nodes,
+                [record.plan for record in self._flow.roster],
                 restart=self._restart,
                 reload=self._load,
                 notice=self._observer.notice,
@@ -234,7 +239,7 @@ class Server:
             self._carrier.carry_out(self._supervisor.start())
         for node, error in launched.errors.items():
             self._post(SpawnFailed(node, 0, error))
-        self._watching_drops = self._loop.call_later(1.0, self._watch_drops)
+        self._loop.call_later(1.0, self._watch_drops)
 
     def _resume(self, saved: SavedDataflow) -> None:
         """Take over what an earlier program of this process served."""
@@ -293,14 +298,9 @@ class Server:
             link.close()
         if self._reception.door is not None:
             self._reception.door.close()
-            self._watching_drops.cancel()
-            self._guard.close()
-            if self._reload is not None:
-                self._reload.close()
-        else:
-            self._launched.listener.close()
-            for process in self._launched.processes.values():
-                process.end()
+        if self._reload is not None:
+            self._reload.close()
+        self._launched.end()
         self._crew.close()
         self._stacks.close()
         self._carrier.close()
@@ -383,8 +383,11 @@ class Server:
     def _restart(self, node: str, why: str) -> None:
         self._post(NodeAsked("restart", node, why))
 
-    def _load(self, node: str, operator: str) -> None:
-        self._carrier.send(node, Reload(operator))
+    def _load(self, node: str, operator: str, why: str) -> None:
+        if self._flow.roster[node].failed:
+            self._restart(node, why)  # there is no process that could load it
+        else:
+            self._carrier.send(node, Reload(operator))
 
     def _tell_drops(self) -> None:
         for text in self._drops.news():
@@ -392,4 +395,4 @@ class Server:
 
     def _watch_drops(self) -> None:
         self._tell_drops()
-        self._watching_drops = self._loop.call_later(1.0, self._watch_drops)
+        self._loop.call_later(1.0, self._watch_drops)

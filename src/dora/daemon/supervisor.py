@@ -63,9 +63,14 @@ class Supervisor:
     """The state of a dataflow whose nodes have just been spawned."""
 
     def __init__(
-        self, plan: Plan, graces: Graces | None = None, saved: SavedFlow | None = None
+        self,
+        plan: Plan,
+        graces: Graces | None = None,
+        saved: SavedFlow | None = None,
+        *,
+        hot_reload: bool = False,
     ) -> None:
-        self.flow = flow = Flow(plan, graces or Graces(), saved)
+        self.flow = flow = Flow(plan, graces or Graces(), saved, hot_reload=hot_reload)
         self._roster = flow.roster
         self._book = flow.book
         self._ending = Ending(flow, saved)
@@ -210,7 +215,7 @@ class Supervisor:
             edge.number for edge in over if edge.sender == node.id or self._book.is_lost(edge)
         ) | frozenset(edge.number for edge in self._unfed(node.id))
         again = node.joins > 1
-        restarts = max(node.restart_count, node.joins - 1)
+        restarts = node.joins - 1 if node.dynamic else node.restart_count
         instructions.append(Admit(node.id, without, restarts, again and node.readers_gone))
         if node.joins > 1:
             live = [edge for edge in own if not self._book.is_over(edge)]

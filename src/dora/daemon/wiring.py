@@ -106,8 +106,12 @@ class Wiring:
         if saved is not None:
             self._resume(saved)
             return
-        for edge in edges:
-            self.open(edge)
+        try:
+            for edge in edges:
+                self.open(edge)
+        except OSError:
+            self.close()
+            raise
 
     def _resume(self, saved: SavedWiring) -> None:
         self._arena_ids = saved.arena_ids

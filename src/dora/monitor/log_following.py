@@ -16,7 +16,6 @@ from dora.monitor.log_records import UNKNOWN, Clock, Record, in_reverse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
     from typing import Self
 
     from dora.monitor.log_files import LogFiles, Part
@@ -68,12 +67,7 @@ class Follower:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def _nodes(self) -> list[str]:

@@ -50,11 +50,11 @@ def find_place(which: str | None, node: str | None = None, *, local: bool = Fals
     flows = [] if local else client.running()
     place = _running(which, node, flows)
     if place is None and which is not None and not local:
-        place = _of_run([run for run in _runs() if _fits(which, run)])
+        place = _of_run([run for run in known_runs() if _fits(which, run)])
     if place is None:
         place = _in_folder(which)
     if place is None and which is None and not local:
-        place = _of_run(_runs())
+        place = _of_run(known_runs())
     if place is not None:
         return place
     raise DoraError(_not_found(which, flows, local))
@@ -72,7 +72,7 @@ def _running(which: str | None, node: str | None, flows: list[Dataflow]) -> Plac
     if len(fits) > 1:
         fits = [flow for flow in fits if node in flow.nodes] or fits
     if len(fits) > 1:
-        raise DoraError(f"several dataflows fit; name one by its id:\n{_listed(fits)}")
+        raise DoraError(f"several dataflows fit; name one, by its name or its id:\n{_listed(fits)}")
     if not fits:
         return None
     flow = fits[0]
@@ -86,7 +86,7 @@ def _fits(which: str, one: Dataflow | Run) -> bool:
     return bool(one.file) and isfile(which) and Path(which).resolve() == Path(one.file)
 
 
-def _runs() -> list[Run]:
+def known_runs() -> list[Run]:
     """All that the background daemon of this project knows, oldest first; none if there is none."""
     address = endpoint.daemon_address(endpoint.checkout())
     if address not in endpoint.daemons():

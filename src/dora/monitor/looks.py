@@ -15,7 +15,6 @@ from dora.transport import endpoint
 from dora.wire.visits import AskState, State
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from dora.client import Client
@@ -72,12 +71,7 @@ class Looks:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def _join(self) -> None:

@@ -26,7 +26,6 @@ from dora.wire import messages, visits
 from dora.wire.framing import Deframer, frame
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     import msgspec
@@ -167,12 +166,7 @@ class Taps:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def _poll(self, timeout_s: float | None) -> None:

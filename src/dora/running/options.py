@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 
@@ -16,3 +18,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     """Node id to level, where it differs from `log_level`."""
     hot_reload: bool = False
     """A node whose file is saved is started again."""
+
+
+def shows_colour(fd: int) -> bool:
+    """Whether what is written to this descriptor may be coloured."""
+    return os.isatty(fd) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TextIO
 
 from dora.daemon.display import Display
+from dora.running.options import shows_colour
 
 if TYPE_CHECKING:
     import asyncio
@@ -56,11 +57,6 @@ def open_screen(
     if replaced:
         return StreamScreen(sys.stdout, display)
     return Screen(loop, fd, display, on_hang_up, before)
-
-
-def shows_colour(fd: int) -> bool:
-    """Whether what is written to this descriptor may be coloured."""
-    return os.isatty(fd) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 def _stdout() -> int:

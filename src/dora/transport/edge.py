@@ -68,7 +68,12 @@ def open_pipes(queue_size: int) -> EdgePipes:
     (`/proc/sys/fs/pipe-max-size`). All ends are non-blocking; the caller owns them.
     """
     ticket_read, ticket_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    return_read, return_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return_read, return_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        os.close(ticket_read)
+        os.close(ticket_write)
+        raise
     wanted = max(1, queue_size)
     granted = min(wanted, _guaranteed(_resize(ticket_write, _pages_for(wanted))))
     _resize(return_write, 1)
