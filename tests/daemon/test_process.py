@@ -38,7 +38,7 @@ def spawn(code: str) -> NodeProcess:
 
 
 def reap(process: NodeProcess) -> int:
-    assert select.select([process.pidfd], [], [], 20.0)[0], "the process does not end"
+    assert select.select([process.pidfd], [], [], 50.0)[0], "the process does not end"
     code = process.reap()
     process.close_output("stdout")
     process.close_output("stderr")
