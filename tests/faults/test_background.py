@@ -121,7 +121,7 @@ def test_a_second_daemon_process_gives_way(daemon: Background) -> None:
     read, write = os.pipe()
     second = [sys.executable, "-P", "-m", "dora.background", str(write)]
     done = subprocess.run(
-        second, cwd=daemon.folder, env=daemon.env, pass_fds=(write,), check=False, timeout=DEADLINE_S
+        second, cwd=daemon.folder, env=daemon.env, pass_fds=(write,), check=False, timeout=50
     )
     os.close(write)
     with open(read, "rb") as told:
