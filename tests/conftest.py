@@ -27,7 +27,10 @@ MARK = "DORA_TEST_MARK"
 PLACES = (("/dev/shm", "*"), ("/tmp", "dora-[0-9]*"))
 """Where no test may leave a file."""
 
-DYING_S = 3.0
+OTHERS = ("sem.mp-*", "*.zenoh", "playwright*", ".org.chromium.*")
+"""Files there that are not dora's: of programs that may be at work meanwhile."""
+
+DYING_S = 20.0
 """How long a process may take to be gone after its test has ended."""
 
 
@@ -123,7 +126,7 @@ def _files() -> set[Path]:
     """This user's entries where shared memory and sockets of dataflows could lie."""
     found = set()
     for path in [path for folder, name in PLACES for path in Path(folder).glob(name)]:
-        if path.match("sem.mp-*") or path.suffix == ".zenoh":  # not ours: other programs' at work
+        if any(map(path.match, OTHERS)):
             continue
         try:
             if path.lstat().st_uid == os.getuid():

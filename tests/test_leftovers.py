@@ -37,7 +37,7 @@ CULPRITS = {
 @pytest.mark.parametrize("culprit", CULPRITS)
 def test_a_test_that_leaves_something_behind_fails(culprit: str, tmp_path: Path) -> None:
     statement, complaint = CULPRITS[culprit]
-    check = CONFTEST.read_text().replace("DYING_S = 3.0", "DYING_S = 0.0")
+    check = CONFTEST.read_text().replace("DYING_S = 20.0", "DYING_S = 0.0")
     for place in ("dev/shm", "tmp"):
         (tmp_path / place).mkdir(parents=True)
         check = check.replace(f'"/{place}"', f'"{tmp_path / place}"')

@@ -204,6 +204,17 @@ for event in node:
 """
 
 
+def test_clients_of_the_daemon_go_on_with_the_one_that_takes_over(place: Place, flow: str) -> None:
+    with client.daemon() as before:
+        for _ in range(2):
+            place.ok("up", "--replace")
+            assert [run.id for run in before.runs()] == [flow]
+        packed = before.plan_of(flow)
+        again = before.start(packed.plan, "again")
+    place.ok("stop", "--all")
+    wait_ended(again.id)
+
+
 def test_a_node_that_cut_its_connection_just_before_holds_up_no_sender_for_ever(
     place: Place,
 ) -> None:
@@ -267,6 +278,21 @@ def test_a_program_that_cannot_take_over_is_refused_and_the_old_one_goes_on(
     ):
         daemon.hand_over(argv, dict(os.environ))
     assert pids(flow) == before
+    assert lines_until(flow, "sink: at ")
+    place.ok("stop", "flow")
+
+
+def test_a_program_that_is_gone_at_the_last_moment_is_told_and_the_old_one_goes_on(
+    place: Place, flow: str
+) -> None:
+    line_of(flow, "at 10")
+    fleeting = place.folder / "fleeting"
+    fleeting.write_text('#!/bin/sh\nrm -- "$0"\n')  # it is asked whether it can, and says yes
+    fleeting.chmod(0o700)
+    with client.daemon() as daemon:
+        with pytest.raises(DoraError, match=r"No such file.*; the old one goes on"):
+            daemon.hand_over([str(fleeting)], dict(os.environ))
+        assert [run.id for run in daemon.runs()] == [flow]
     assert lines_until(flow, "sink: at ")
     place.ok("stop", "flow")
 

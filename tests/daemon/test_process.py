@@ -38,7 +38,7 @@ def spawn(code: str) -> NodeProcess:
 
 
 def reap(process: NodeProcess) -> int:
-    assert select.select([process.pidfd], [], [], 20.0)[0], "the process does not end"
+    assert select.select([process.pidfd], [], [], 50.0)[0], "the process does not end"
     code = process.reap()
     process.close_output("stdout")
     process.close_output("stderr")
@@ -69,6 +69,24 @@ def test_nothing_stays_open_after_the_end() -> None:
     before = len(os.listdir("/proc/self/fd"))
     reap(spawn("pass"))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+DIES_AT_ONCE = """
+import os, sys
+from pathlib import Path
+from dora.daemon.process import NodeProcess
+def die(pid):
+    print(pid, flush=True)
+    os.kill(os.getpid(), 9)
+os.pidfd_open = die
+NodeProcess(("sleep", "1000"), Path("/"), dict(os.environ))
+"""
+
+
+def test_a_program_ends_even_if_the_daemon_dies_in_the_moment_in_which_it_starts_it() -> None:
+    died = subprocess.run([sys.executable, "-c", DIES_AT_ONCE], stdout=subprocess.PIPE, check=False)
+    assert died.returncode == -signal.SIGKILL
+    wait_gone([int(died.stdout)])
 
 
 def test_a_child_that_a_node_leaves_behind_ends_with_it() -> None:

@@ -127,7 +127,9 @@ def test_stop_after_stops_all_nodes_by_message_and_that_is_success(
 def test_a_signal_stops_the_dataflow_and_leaves_nothing(
     write_flow: Callable[..., Path], number: signal.Signals
 ) -> None:
+    before = signal.signal(number, signal.default_int_handler)  # else ignored under `nohup`
     process = start(write_flow(ENDLESS, camera=CAMERA, plot=PLOT))
+    signal.signal(number, before)
     pids = pids_in(lines_until(process, "camera: pid", "plot: pid"))
     process.send_signal(number)
     out, err = finish(process)

@@ -222,7 +222,7 @@ def gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([watched], [], [], 5.0)[0])
+        return bool(select.select([watched], [], [], 30.0)[0])
     finally:
         os.close(watched)
 

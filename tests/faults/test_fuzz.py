@@ -174,7 +174,7 @@ class DataflowUnderAttack:
 
     async def end(self) -> None:
         self._server.ask_stop("the test", force=True)
-        await asyncio.wait_for(self._task, 20.0)
+        await asyncio.wait_for(self._task, 50.0)
 
     async def assert_it_serves(self) -> None:
         owner = await self.ready()
@@ -216,7 +216,7 @@ class DaemonUnderAttack:
     async def end(self) -> None:
         self._daemon.end("the test")
         self._daemon.end("the test")
-        await asyncio.wait_for(self._task, 20.0)
+        await asyncio.wait_for(self._task, 50.0)
         self._store.close()
 
     async def assert_it_serves(self) -> None:

@@ -80,7 +80,7 @@ class Victim:
     def _guest(self) -> None:
         joins = [sys.executable, "-c", JOINS]
         guest = subprocess.run(
-            joins, env=self.daemon.env, capture_output=True, text=True, timeout=30, check=False
+            joins, env=self.daemon.env, capture_output=True, text=True, timeout=50, check=False
         )
         assert guest.stdout == "joined\n", guest.stderr
 

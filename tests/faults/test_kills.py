@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import select
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fault_rig import ROUNDS, Flow, rounds
+from fault_rig import ROUNDS, Flow, rounds, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SENDS_AND_WAITS = """
     from dora import Node
@@ -215,3 +217,23 @@ def test_a_node_that_is_killed_takes_the_children_it_forked_along(tmp_path: Path
         flow.kill(flow.pids["sender"])
         status, _, _ = flow.end()
         assert status == 1
+
+
+def test_kill_of_dora_run_while_it_starts_programs_leaves_none(
+    tmp_path: Path, measured: Callable[[str, str], None]
+) -> None:
+    programs = 8
+    draw = random.Random(programs)
+    nodes = {f"n{number}": ("", {"path": "sleep", "args": "1000"}) for number in range(programs)}
+    for folder in rounds(tmp_path):
+        with Flow(folder, nodes) as flow:
+            pid = flow.start().pid
+            children = Path(f"/proc/{pid}/task/{pid}/children")
+            until(lambda path=children: bool(path.read_text()), "it starts none")
+            select.select([], [], [], draw.uniform(0, 0.05))  # any moment will do
+            flow.kill(pid)
+    # That none is left is what every test is held to.
+    measured(
+        "kill -9 of `dora run` while it starts programs",
+        f"{ROUNDS} kills, {programs} programs each, none left",
+    )

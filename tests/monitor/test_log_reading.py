@@ -187,9 +187,9 @@ def test_the_end_of_a_large_file_is_found_without_reading_it(tmp_path: Path) -> 
         file.seek(0, os.SEEK_END)
         file.write(b"\n")
     write(tmp_path, line("a", "first"), line("a", "last"))
-    start = time.monotonic()
+    start = time.process_time()
     assert messages(read_all(tmp_path, last=2)) == ["first", "last"]
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_times_that_nodes_made_up_keep_their_lines_in_place(tmp_path: Path) -> None:

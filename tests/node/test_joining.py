@@ -21,34 +21,42 @@ DEADLINE_S = 20.0
 
 
 class Daemon:
-    """Answers one registration with whatever the test wants."""
+    """Answers registrations with whatever the test wants; the first so many with nothing."""
 
-    def __init__(self, answer: bytes | messages.DaemonMessage | None) -> None:
+    def __init__(self, answer: bytes | messages.DaemonMessage | None, unanswered: int = 0) -> None:
         self.id = uuid.uuid4().hex
         self.address = endpoint.address_of(self.id)
         self.heard: list[messages.NodeMessage] = []
         self._listener = endpoint.listen(self.address)
         self._listener.settimeout(DEADLINE_S)
         self._answer = answer
+        self._unanswered = unanswered
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
     def _serve(self) -> None:
-        try:
-            link, _ = self._listener.accept()
-        except (OSError, TimeoutError):
+        while True:
+            try:
+                link, _ = self._listener.accept()
+            except (OSError, TimeoutError):
+                return
+            with link:
+                self._hear(link)
+
+    def _hear(self, link: socket.socket) -> None:
+        deframer = Deframer()
+        before = len(self.heard)
+        while len(self.heard) == before:
+            data = link.recv(1 << 16)
+            if not data:
+                return
+            self.heard += map(messages.decode_from_node, deframer.feed(data))
+        if len(self.heard) <= self._unanswered:
             return
-        with link:
-            deframer = Deframer()
-            while not self.heard:
-                data = link.recv(1 << 16)
-                if not data:
-                    return
-                self.heard += map(messages.decode_from_node, deframer.feed(data))
-            if isinstance(self._answer, bytes):
-                link.sendall(self._answer)
-            elif self._answer is not None:
-                link.sendall(frame(messages.encode(self._answer)))
+        if isinstance(self._answer, bytes):
+            link.sendall(self._answer)
+        elif self._answer is not None:
+            link.sendall(frame(messages.encode(self._answer)))
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -109,6 +117,19 @@ def test_a_spawned_node_registers_as_configured_and_ignores_the_id_it_is_given(
         assert daemon.heard == [
             messages.Register(messages.PROTOCOL, VERSION, daemon.id, "camera", 3, os.getpid())
         ]
+    finally:
+        daemon.close()
+
+
+def test_a_node_that_meets_a_daemon_which_is_being_replaced_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    daemon = Daemon(messages.Refused("heard"), unanswered=2)
+    configure(monkeypatch, daemon)
+    try:
+        with pytest.raises(NodeInitError, match="heard"):
+            Node()
+        assert len(daemon.heard) == 3
     finally:
         daemon.close()
 

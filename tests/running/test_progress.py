@@ -76,7 +76,7 @@ def test_a_shorter_text_covers_the_longer_one_and_clear_leaves_nothing() -> None
         wanted = b"\rwaiting for plot" + b"\rwaiting         " + b"\r       \r"
         seen = b""
         while len(seen) < len(wanted):  # a terminal hands it over piece by piece
-            assert select.select([screen], [], [], 5.0)[0]
+            assert select.select([screen], [], [], 40.0)[0]
             seen += os.read(screen, 1000)
         assert seen == wanted
 

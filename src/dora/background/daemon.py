@@ -33,6 +33,7 @@ from dora.background.runs import Runs
 from dora.background.store import Store
 from dora.daemon.door import Door
 from dora.daemon.launch import Launched, Starter, launch
+from dora.daemon.link import Link
 from dora.daemon.report import failure_text, summary_text
 from dora.daemon.saved import SavedDataflow, saved_listener
 from dora.daemon.server import Server
@@ -46,8 +47,6 @@ from dora.wire.messages import PROTOCOL, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from dora.daemon.link import Link
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _DIED = "the daemon died, and its nodes with it"
@@ -104,6 +103,8 @@ class Daemon:
             wire.Shutdown: self._shutdown,
             wire.HandOver: self._hand_over,
         }
+        for client in saved.clients if saved is not None else ():
+            self._greeted.add(Link.resumed(self._loop, self, client))
 
     async def serve(self, when_ready: Callable[[], None]) -> None:
         """Serve until it is told to end and no dataflow runs any more."""
@@ -207,9 +208,15 @@ class Daemon:
         before = self._flows.get(question.after or "")
         if before is not None and before.task is not None:
             # Its clients may hear of its end before this daemon has put it away.
-            before.task.add_done_callback(lambda _: self._try(self._start_now, link, question))
+            self._greeted.discard(link)  # no other program would answer it
+            before.task.add_done_callback(lambda _: self._start_later(link, question))
         else:
             self._start_now(link, question)
+
+    def _start_later(self, link: Link, question: wire.StartDataflow) -> None:
+        if not link.closed:
+            self._greeted.add(link)
+        self._try(self._start_now, link, question)
 
     def _start_now(self, link: Link, question: wire.StartDataflow) -> None:
         if self._ending:
@@ -333,21 +340,22 @@ class Daemon:
         if self._ending:
             raise DoraError("the background daemon is ending")
         check(question.argv, question.env, self._saved())
+        self._greeted.discard(link)
         for flow in self._flows.values():
             flow.server.send_visitors_away()
         self._journal.say("info", f"becoming `{' '.join(question.argv)}`")
         try:
             become(question.argv, question.env, self._saved(), self._store.close)
         except OSError as exc:
+            self._greeted.add(link)
             self._store = Store(self._store.path, lambda text: self._journal.say("warn", text))
             raise DoraError(f"`{question.argv[0]}`: {exc.strerror}; the old one goes on") from exc
-        finally:
-            link.close()  # reached only where it was not replaced
 
     def _saved(self) -> SavedDaemon:
         """All that the next program must know."""
         runs = [SavedRun(f.run, f.packed, f.server.saved()) for f in self._flows.values()]
-        return saved_daemon(self._started_ns, saved_listener(self._listener), runs)
+        clients = [link.saved(-1) for link in self._greeted if not link.closed]
+        return saved_daemon(self._started_ns, saved_listener(self._listener), runs, clients)
 
 
 def _not_started(error: OSError) -> str:

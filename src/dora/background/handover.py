@@ -19,6 +19,7 @@ import msgspec
 from dora.daemon.saved import (  # msgspec reads the others
     FORMAT,
     SavedDataflow,
+    SavedLink,
     SavedListener,
     descriptors_of,
 )
@@ -53,11 +54,15 @@ class SavedDaemon(msgspec.Struct, frozen=True):
     started_ns: int
     listener: SavedListener
     runs: list[SavedRun]
+    clients: list[SavedLink] = []
+    """Connections of commands; they go on with whoever takes over."""
 
 
-def saved_daemon(started_ns: int, listener: SavedListener, runs: list[SavedRun]) -> SavedDaemon:
+def saved_daemon(
+    started_ns: int, listener: SavedListener, runs: list[SavedRun], clients: list[SavedLink]
+) -> SavedDaemon:
     """What this version saves."""
-    return SavedDaemon(FORMAT, PROTOCOL, VERSION, started_ns, listener, runs)
+    return SavedDaemon(FORMAT, PROTOCOL, VERSION, started_ns, listener, runs, clients)
 
 
 def check(argv: list[str], env: Mapping[str, str], saved: SavedDaemon) -> None:
@@ -104,9 +109,7 @@ def become(
         OSError: it cannot be executed; nothing was given up.
     """
     fd = _written(saved)
-    fds = [fd, *saved.listener.fds]
-    for run in saved.runs:
-        fds += descriptors_of(run.dataflow)
+    fds = [fd, *_descriptors(saved)]
     ready()
     for one in fds:
         os.set_inheritable(one, True)
@@ -143,11 +146,16 @@ def read_saved(fd: int) -> SavedDaemon:
 
 def keep_from_nodes(saved: SavedDaemon) -> None:
     """See to it that no process started from here on inherits what was taken over."""
-    fds = list(saved.listener.fds)
+    for fd in _descriptors(saved):
+        os.set_inheritable(fd, False)
+
+
+def _descriptors(saved: SavedDaemon) -> list[int]:
+    """Every descriptor that goes over."""
+    fds = [*saved.listener.fds, *(link.fd for link in saved.clients)]
     for run in saved.runs:
         fds += descriptors_of(run.dataflow)
-    for fd in fds:
-        os.set_inheritable(fd, False)
+    return fds
 
 
 class _Head(msgspec.Struct, frozen=True):

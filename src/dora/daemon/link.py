@@ -86,25 +86,27 @@ class Link:
         return 0 if self.closed else endpoint.peer_pid(self._socket)
 
     def saved(self, stack: int) -> SavedLink:
-        """This as a value, of a node; the descriptors stay this one's."""
+        """This as a value; the descriptors stay this one's."""
+        unheard = b"".join(frame(body) for body in self._arrived)
         return SavedLink(
             node=self.node or "",
             incarnation=self.incarnation,
             pid=self.pid,
             fd=self._socket.fileno(),
             goodbye=self.goodbye,
-            buffer=self._deframer.rest,
+            buffer=unheard + self._deframer.rest,
             outgoing=[(bytes(data), fds) for data, fds in self._outgoing],
             stack=stack,
         )
 
     @classmethod
     def resumed(cls, loop: Loop, owner: LinkOwner, saved: SavedLink) -> Link:
-        """The link of a node that another program had. Takes its descriptors over."""
+        """The link that another program had. Takes its descriptors over."""
         link = cls(loop, socket.socket(fileno=saved.fd), owner)
         link.node, link.incarnation, link.pid = saved.node, saved.incarnation, saved.pid
         link.goodbye = saved.goodbye
-        link._deframer.feed(saved.buffer)
+        link._arrived.extend(link._deframer.feed(saved.buffer))
+        loop.call_later(0, link._hear)
         link._outgoing.extend((memoryview(data), fds) for data, fds in saved.outgoing)
         link.waiting_bytes = sum(len(data) for data, _ in saved.outgoing)
         if link._outgoing:

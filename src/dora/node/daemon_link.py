@@ -23,6 +23,14 @@ _INT_BYTES = array.array("i").itemsize
 _ANCILLARY_BYTES = socket.CMSG_SPACE(253 * _INT_BYTES)
 
 
+_TRIES = 3
+"""A daemon that becomes another program (`dora up --replace`) forgets whom it has not heard yet."""
+
+
+class _UnansweredError(NodeInitError):
+    """The daemon closed the connection where a word of it was due."""
+
+
 class DaemonLink:
     """The connection to the daemon. `close()` gives it up; twice is fine."""
 
@@ -70,7 +78,9 @@ class DaemonLink:
         """
         while not self._arrived:
             if self.gone:
-                raise NodeInitError("the daemon closed the connection before the dataflow started")
+                raise _UnansweredError(
+                    "the daemon closed the connection before the dataflow started"
+                )
             self._read(0)
         return self._arrived.popleft()
 
@@ -172,6 +182,17 @@ def join(
 
 
 def _register(
+    address: str, dataflow: str | None, node_id: str, incarnation: int | None, version: str
+) -> tuple[DaemonLink, messages.Welcome]:
+    for _ in range(_TRIES - 1):
+        try:
+            return _try_register(address, dataflow, node_id, incarnation, version)
+        except _UnansweredError:
+            pass
+    return _try_register(address, dataflow, node_id, incarnation, version)
+
+
+def _try_register(
     address: str, dataflow: str | None, node_id: str, incarnation: int | None, version: str
 ) -> tuple[DaemonLink, messages.Welcome]:
     try:
