@@ -2,12 +2,11 @@
 
 Both pipes of an edge are made before its nodes have joined, and all four ends are kept until its
 receiver reads no more: so a message waits for a receiver that is still loading, or is being started
-again, and the daemon can put the CLOSE ticket behind a sender that died. The memory of a sender
-that was started again is kept as long as messages in it wait. Descriptors go out in the order of
-`wire.messages.Welcome`.
+again, and the daemon can put the CLOSE ticket behind a sender that died. Descriptors go out in the
+order of `wire.messages.Welcome`.
 
 Elsewhere: when an edge closes (`daemon.supervisor`), how descriptors are sent (`daemon.link`),
-counters (`daemon.boards`).
+memory (`daemon.memory`), counters (`daemon.boards`).
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from dora.daemon.boards import Boards
 from dora.daemon.edges import DAEMON
-from dora.daemon.saved import SavedMemory, SavedWiring
-from dora.transport.arena import DEFAULT_ARENA_BYTES, create_memory, reopen_read_only
+from dora.daemon.memory import Memories
+from dora.daemon.saved import SavedWiring
 from dora.transport.edge import EdgePipes, bytes_in, close_pipes, open_pipes, write_close
 from dora.wire.messages import (
     ArenaWire,
@@ -36,44 +35,8 @@ if TYPE_CHECKING:
 
     from dora.daemon.edges import Edge
     from dora.daemon.events import Admit
+    from dora.daemon.memory import Memory
     from dora.descriptor.plan import NodePlan, Plan
-
-
-class _Memory:
-    """A sender's arena as the daemon holds it."""
-
-    def __init__(self, saved: SavedMemory) -> None:
-        self.name = saved.name
-        self.wire = ArenaWire(saved.arena, DEFAULT_ARENA_BYTES, saved.name)
-        self.read_write = saved.read_write
-        self.read_only = saved.read_only
-        self.last = saved.last
-        """Once it is an earlier process's: by edge, how much was consumed once its last message is.
-
-        Never by what the sender counted: one that was killed may have sent what it did not count.
-        """
-
-    @classmethod
-    def fresh(cls, name: str, arena_id: int) -> _Memory:
-        """New memory."""
-        read_write = create_memory(f"dora {name}", DEFAULT_ARENA_BYTES)
-        return cls(SavedMemory(name, arena_id, read_write, reopen_read_only(read_write), {}))
-
-    def saved(self) -> SavedMemory:
-        """This as a value; the descriptors stay this one's."""
-        fds = self.read_write, self.read_only
-        return SavedMemory(self.name, self.wire.arena, *fds, self.last)
-
-    def give_writable(self) -> int:
-        """Hand the writable descriptor over."""
-        fd, self.read_write = self.read_write, -1
-        return fd
-
-    def close(self) -> None:
-        for fd in (self.read_write, self.read_only):
-            if fd >= 0:
-                os.close(fd)
-        self.read_write = self.read_only = -1
 
 
 class Wiring:
@@ -90,13 +53,10 @@ class Wiring:
         self._dataflow_id = dataflow_id
         self._types = dict(plan.types.nodes)
         self._edges: dict[int, Edge] = {}
-        self._arena_ids = 0
         self.warnings: list[str] = []
         """What could not be had as it was asked for; whoever tells of it clears this."""
         self.boards = Boards(saved)
-        self._memory: dict[str, _Memory] = {}
-        self._earlier: dict[str, list[_Memory]] = {}
-        """Memory of earlier processes in which messages may still wait, by sender."""
+        self._memory = Memories(self._may_wait)
         self._pipes: dict[int, EdgePipes] = {}
         self._closed: set[int] = set()
         """Edges that have their CLOSE ticket."""
@@ -114,11 +74,8 @@ class Wiring:
             raise
 
     def _resume(self, saved: SavedWiring) -> None:
-        self._arena_ids = saved.arena_ids
         self._edges |= {edge.number: edge for edge in saved.edges}
-        self._memory |= {memory.name: _Memory(memory) for memory in saved.memory}
-        for memory in saved.earlier:
-            self._earlier.setdefault(memory.name, []).append(_Memory(memory))
+        self._memory.resume(saved)
         self._pipes |= {number: EdgePipes(*pipes) for number, pipes in saved.pipes.items()}
         self._closed.update(saved.closed)
         self._uncounted.update(saved.uncounted)
@@ -128,10 +85,11 @@ class Wiring:
     def saved(self) -> SavedWiring:
         """All of this as a value; the descriptors stay this one's."""
         past, past_outputs = self.boards.past()
+        arena_ids, memory, earlier = self._memory.saved()
         return SavedWiring(
-            arena_ids=self._arena_ids,
-            memory=[memory.saved() for memory in self._memory.values()],
-            earlier=[memory.saved() for several in self._earlier.values() for memory in several],
+            arena_ids=arena_ids,
+            memory=memory,
+            earlier=earlier,
             pipes={number: (*pipes[:4], pipes.queue_size) for number, pipes in self._pipes.items()},
             edges=list(self._edges.values()),
             closed=sorted(self._closed),
@@ -228,7 +186,7 @@ class Wiring:
         for edge in reads:
             self._close_again(edge.number)
         inputs = [input_wire(edge, takes_over=admit.takes_over) for edge in reads]
-        arenas = self._arenas(dict.fromkeys(edge.memory_owner for edge in reads))
+        arenas = self._memory.readable(dict.fromkeys(edge.memory_owner for edge in reads))
         board = self.boards.renew(node.id, outputs, inputs)
         fds = [memory.read_write, board.fd, stack_fd, *(arena.read_only for arena in arenas)]
         for output in outputs:
@@ -258,7 +216,7 @@ class Wiring:
 
     def welcomed(self, node: NodePlan) -> None:
         """The node's descriptors are on their way: give up what only it needs."""
-        os.close(self._memory[node.id].give_writable())
+        os.close(self._memory.of(node.id).give_writable())
 
     def sender_fds(self, edge: int) -> tuple[int, int, int]:
         """What an edge's sender needs."""
@@ -277,12 +235,12 @@ class Wiring:
 
     def memory_for(self, edge: Edge) -> tuple[list[ArenaWire], list[int]]:
         """The memory that messages of an edge lie in, and its descriptors, read-only."""
-        arenas = self._arenas([edge.memory_owner])
+        arenas = self._memory.readable([edge.memory_owner])
         return [arena.wire for arena in arenas], [arena.read_only for arena in arenas]
 
     def new_arena(self, sender: str) -> tuple[NewArena, list[int]]:
         """What the receivers of a sender that joined again must know."""
-        memory = self._memory_of(sender)
+        memory = self._memory.of(sender)
         return NewArena(1, sender, memory.wire), [memory.read_only]
 
     def try_close(self, number: int, *, detached: bool = False) -> bool:
@@ -318,45 +276,24 @@ class Wiring:
         for pipes in self._pipes.values():
             close_pipes(pipes)
         self._pipes.clear()
-        for memory in [*self._memory.values(), *(m for ms in self._earlier.values() for m in ms)]:
-            memory.close()
+        self._memory.close()
         self.boards.close()
 
-    # ---- memory ----
-
-    def _fresh_memory(self, node: str) -> _Memory:
+    def _fresh_memory(self, node: str) -> Memory:
         """The memory for a node's new process, which no process has had."""
         self._retired.discard(node)
-        memory = self._memory_of(node)
-        if memory.read_write >= 0:
-            return memory
+        return self._memory.fresh(node, lambda: self._consumed_once_read(node))
+
+    def _consumed_once_read(self, sender: str) -> dict[int, int]:
+        """By edge, how much will have been consumed once all that waits now is."""
+        last = {}
         for edge in self.live:
-            if edge.memory_owner == node and not edge.tap:
+            if edge.memory_owner == sender and not edge.tap:
                 waiting = self.waiting(edge.number)  # first: the receiver goes on meanwhile
-                last = waiting + self.boards.counts(edge).consumed
+                consumed = waiting + self.boards.counts(edge).consumed
                 # Lines that were dropped are not counted on boards: kept as long as any wait.
-                memory.last[edge.number] = last if edge.feed == "node" else 1 << 62
-        self._earlier.setdefault(node, []).append(self._memory.pop(node))
-        self._drop_earlier(node)
-        return self._memory_of(node)
-
-    def _arenas(self, senders: Iterable[str]) -> list[_Memory]:
-        """The memory of these senders, earlier ones too in which messages may wait."""
-        found: list[_Memory] = []
-        for sender in senders:
-            self._drop_earlier(sender)
-            found += [*self._earlier.get(sender, ()), self._memory_of(sender)]
-        return [memory for memory in found if memory.read_only >= 0]
-
-    def _drop_earlier(self, sender: str) -> None:
-        """Give up memory of earlier processes whose messages were all read or dropped."""
-        kept = []
-        for memory in self._earlier.get(sender, ()):
-            if any(self._may_wait(number, last) for number, last in memory.last.items()):
-                kept.append(memory)
-            else:
-                memory.close()
-        self._earlier[sender] = kept
+                last[edge.number] = consumed if edge.feed == "node" else 1 << 62
+        return last
 
     def _may_wait(self, number: int, last: int) -> bool:
         """Whether one of the first `last` messages of an edge may still be in its queue."""
@@ -369,22 +306,8 @@ class Wiring:
 
     def _forget_memory(self, sender: str) -> None:
         """Give up memory that nobody will be given any more."""
-        if sender not in self._retired:
-            return
-        if any(edge.memory_owner == sender for edge in self.live):
-            return
-        for memory in (self._memory.pop(sender, None), *self._earlier.pop(sender, ())):
-            if memory is not None:
-                memory.close()
-
-    def _memory_of(self, name: str) -> _Memory:
-        if name not in self._memory:
-            self._memory[name] = self._new_memory(name)
-        return self._memory[name]
-
-    def _new_memory(self, name: str) -> _Memory:
-        self._arena_ids += 1
-        return _Memory.fresh(name, self._arena_ids)
+        if sender in self._retired and not any(e.memory_owner == sender for e in self.live):
+            self._memory.forget(sender)
 
     def _routes(self, edges: list[Edge], node: str, output: str) -> list[RouteWire]:
         return [
