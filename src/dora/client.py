@@ -19,6 +19,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from dora.errors import DoraError, ProtocolError
+from dora.ids import suggest
 from dora.transport import endpoint
 from dora.version import VERSION
 from dora.wire import background, messages, visits
@@ -323,6 +324,12 @@ def running() -> list[visits.Dataflow]:
     return here
 
 
+def is_near(dataflow: visits.Dataflow) -> bool:
+    """Whether a dataflow is not one of another checkout than that of this process."""
+    project = endpoint.checkout()
+    return not project or dataflow.checkout in ("", project)
+
+
 def _look_around() -> tuple[list[visits.Dataflow], list[visits.Dataflow], list[str]]:
     """The dataflows that answer, those of other checkouts, and why others do not answer."""
     found, refusals = [], []
@@ -337,8 +344,7 @@ def _look_around() -> tuple[list[visits.Dataflow], list[visits.Dataflow], list[s
         except OSError:
             continue  # likewise
     found.sort(key=lambda dataflow: dataflow.id)
-    project = endpoint.checkout()
-    here = [one for one in found if one.checkout in ("", project) or not project]
+    here = [one for one in found if is_near(one)]
     return here, [one for one in found if one not in here], refusals
 
 
@@ -384,7 +390,11 @@ def connect(dataflow: str | None = None, node: str | None = None) -> Client:
     listed = "\n".join(shown + refusals)
     if fits:
         raise DoraError(f"several dataflows fit; name one (`-d`), by its name or its id:\n{listed}")
-    wanted = "" if dataflow is None else f" is `{dataflow}`"
-    wanted += " and" if dataflow is not None and node is not None else ""
-    wanted += "" if node is None else f" has a node `{node}`"
-    raise DoraError(f"no running dataflow{wanted}; running:\n{listed}")
+    asked = (("is", dataflow), ("has a node", node))
+    wanted = " and".join(f" {verb} `{name}`" for verb, name in asked if name is not None)
+    known = (
+        [flow.name for flow in here] if node is None else [n for flow in here for n in flow.nodes]
+    )
+    near = suggest(node or dataflow or "", known)
+    meant = f"; did you mean `{near}`?" if near else ""
+    raise DoraError(f"no running dataflow{wanted}{meant}; running:\n{listed}")

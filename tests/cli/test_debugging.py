@@ -185,7 +185,9 @@ def test_running_dataflows_are_found_and_told_apart(stuck: Running) -> None:
     for name in ("flow", flow.id, flow.id[:13], None):
         with client.connect(name, "stuck") as connected:
             assert connected.dataflow == flow
-    with pytest.raises(DoraError, match=f"(?s)has a node `stick`; running:.*{flow.id}"):
+    with pytest.raises(
+        DoraError, match=f"(?s)has a node `stick`; did you mean `stuck`\\?; running:.*{flow.id}"
+    ):
         client.connect(None, "stick")
     with pytest.raises(DoraError, match="no running dataflow is `other`"):
         client.connect("other")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -228,6 +229,44 @@ def test_on_a_terminal_top_shows_tables_anew_until_ctrl_c() -> None:
         assert told in got
 
 
+def test_without_textual_one_line_says_what_to_install_above_the_tables() -> None:
+    with daemon([START, LATER]), top(term="xterm", lacking="textual") as shown:
+        got = read_until(shown.screen, b"45.0")
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.process.wait(DEADLINE_S) == 0
+    assert got.count(b"pip install 'dora-py[top]'") >= 1
+
+
+@pytest.mark.parametrize("term", ["xterm", "screen", "linux"])
+def test_on_a_terminal_that_can_it_is_a_full_screen_until_q(term: str) -> None:
+    with daemon([START, LATER]), top(term=term) as shown:
+        got = read_until(shown.screen, b"robot  running")
+        got += read_until(shown.screen, b"Quit")
+        os.write(shown.screen, b"q")
+        assert shown.process.wait(DEADLINE_S) == 0
+    assert b"\x1b[?1049h" in got  # the other screen of the terminal, which is left in the end
+
+
+def test_without_colours_none_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    with daemon([START, LATER]), top(term="xterm-256color") as shown:
+        got = read_until(shown.screen, b"robot  running")
+        got += read_until(shown.screen, b"Quit")
+        os.write(shown.screen, b"q")
+        assert shown.process.wait(DEADLINE_S) == 0
+    coloured = re.findall(rb"\x1b\[[0-9;]*\b(?:3[0-7]|4[0-7]|9[0-7]|10[0-7]|[34]8;[0-9;]+)m", got)
+    assert coloured == []
+
+
+def test_json_is_printed_without_textual() -> None:
+    program = (
+        "import sys; from dora.cli.main import main; main(['top', '--once']); "
+        "sys.exit('textual' in sys.modules)"
+    )
+    with daemon([START, LATER]):
+        subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE)
+
+
 def test_top_ends_with_the_dataflow_that_it_was_to_show() -> None:
     with ExitStack() as running:
         running.enter_context(daemon([START, LATER]))
@@ -244,14 +283,18 @@ class Shown(NamedTuple):
 
 
 @contextmanager
-def top(*arguments: str) -> Iterator[Shown]:
-    """`dora top` on a terminal."""
-    size = {"COLUMNS": "150", "LINES": "50"}
+def top(*arguments: str, term: str = "dumb", lacking: str = "") -> Iterator[Shown]:
+    """`dora top` on a terminal, one that cannot show a full screen unless told otherwise."""
+    size = {"COLUMNS": "150", "LINES": "50", "TERM": term}
     program = "import sys; from dora.cli.main import main; sys.exit(main())"
+    if lacking:
+        program = f"import sys; sys.modules[{lacking!r}] = None\n{program}"
     command = [sys.executable, "-c", program, "top", "--refresh-interval", "0.1", *arguments]
     screen, terminal = os.openpty()
     try:
-        with subprocess.Popen(command, stdout=terminal, env=os.environ | size) as process:
+        with subprocess.Popen(
+            command, stdin=terminal, stdout=terminal, stderr=terminal, env=os.environ | size
+        ) as process:
             try:
                 yield Shown(process, screen)
             finally:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dora.daemon import limits
 from dora.daemon.flow import Graces
 from dora.errors import DoraError
 from dora.wire.board import SPARE_ROUTES
@@ -133,7 +134,7 @@ from dora import Node
 node = Node()
 say("sink", os.getpid())
 for event in node:
-    if event["type"] == "INPUT":
+    if event["type"] == "INPUT" and event["id"] == "last":
         assert (event["value"] == event["metadata"]["n"]).all()
         say("got", event["metadata"]["n"])
         while not os.path.exists("read"): time.sleep(0.01)
@@ -148,9 +149,8 @@ for event in node:
     with Live(tmp_path, nodes) as live:
         live.heard("sink")
         live.heard("source")
-        for _ in range(SPARE_ROUTES):
-            live.ask(route("source/out", "sink/last"))
-            live.ask(route("source/out", "sink/last", connect=False))
+        for number in range(SPARE_ROUTES):
+            live.ask(route("source/out", f"sink/x{number}"))
         live.ask(route("source/out", "sink/last", queue_size=50))
         live.ask(AskNode("restart", "sink"))  # its new board has a place, the sender's has none
         (pid,) = live.heard("sink")
@@ -165,6 +165,21 @@ for event in node:
         live.heard("sink")
         (tmp_path / "read").touch()
         assert [live.heard("got") for _ in range(9)] == [[n] for n in range(1, 10)]
+
+
+def test_a_wire_is_counted_however_many_there_were_before(tmp_path: Path) -> None:
+    nodes = {"source": (counter(), OUT), "sink": (SINK, LOSSLESS)}
+    with Live(tmp_path, nodes) as live:
+        live.heard("got")
+        for _ in range(SPARE_ROUTES + 10):
+            live.ask(route("source/out", "sink/more"))
+            live.ask(route("source/out", "sink/more", connect=False))
+        live.ask(route("source/out", "sink/more", queue_size=1000))
+        live.until(lambda: _edge(live, "more").received > 5)
+        edge = _edge(live, "more")
+        assert 0 <= edge.dropped <= edge.sent
+        assert edge.received <= edge.sent < int((tmp_path / "sent").read_text()) + 2
+        assert sum(edge.latency) <= edge.received + 1
 
 
 def test_a_node_whose_only_wire_was_taken_away_is_started_again_when_it_fails(
@@ -217,7 +232,7 @@ for event in node:
             for _ in range(5):
                 assert live.heard("INPUT") == ["in"]
             assert live.heard("INPUT_CLOSED") == ["in"]
-        assert not _edge(live, "in").open
+        assert live.state("sink").inputs == []
 
 
 def test_a_sender_that_is_told_to_end_while_it_waits_for_room_still_sends(tmp_path: Path) -> None:
@@ -424,6 +439,29 @@ def test_an_addition_one_of_whose_inputs_has_lost_its_sender_changes_nothing(
         assert live.heard("got", "more")[0] == "one"
 
 
+@pytest.mark.parametrize("what", ["script", "program", "mode"])
+def test_a_node_whose_file_cannot_be_run_is_not_added(what: str, tmp_path: Path) -> None:
+    """It could be when it was planned."""
+    with Live(tmp_path, {"source": (counter(), OUT)}) as live:
+        live.heard("counter")
+        path = write(tmp_path, "more", SINK)
+        if what != "script":
+            path = "more"
+            (tmp_path / path).write_text("#!/bin/sh\nsleep 9\n")
+            (tmp_path / path).chmod(0o755)
+        plan = live.addition({"id": "more", "path": path, **READS})
+        if what == "mode":
+            (tmp_path / path).chmod(0o644)
+        else:
+            (tmp_path / path).unlink()
+        with pytest.raises(DoraError, match=r"node `more` cannot be started: .*more"):
+            live.ask(AskAdd(plan))
+        with live.client() as client:
+            assert [view.id for view in client.state().nodes] == ["source"]
+        live.ask(AskNode("stop", "source"))
+        assert live.wait_ended().ok
+
+
 def test_a_node_may_be_removed_and_come_back_many_times(tmp_path: Path) -> None:
     with Live(tmp_path, {"source": (counter(), OUT), "sink": (NUMBERS, LOSSLESS)}) as live:
         live.heard("first", "sink")
@@ -438,6 +476,30 @@ def test_a_node_may_be_removed_and_come_back_many_times(tmp_path: Path) -> None:
         assert len(os.listdir("/proc/self/fd")) <= fds + 1
         live.ask(AskNode("stop", "source"))
         assert live.heard("read", "sink")[1] == []
+
+
+def test_what_was_taken_away_or_removed_is_shown_no_more_but_counts(tmp_path: Path) -> None:
+    def shown() -> list[str]:
+        with live.client() as client:
+            return [f"{e.sender}/{e.output} {e.receiver}/{e.input}" for e in client.state().edges]
+
+    nodes = {"source": (counter(), OUT), "sink": (NUMBERS, LOSSLESS)}
+    with Live(tmp_path, nodes) as live:
+        live.heard("first", "sink")
+        path = write(tmp_path, "more", FORWARDS.format(tag="more"))
+        live.ask(AskAdd(live.addition({"id": "more", "path": path, **READS, **OUT})))
+        live.ask(route("more/out", "sink/more"))
+        assert live.state("more").path == "more.py"
+        assert live.state("sink").inputs == ["in", "more"]
+        live.until(lambda: _edge(live, "more").received > 0)
+        live.ask(route("source/out", "sink/in", connect=False))
+        assert live.state("sink").sources == {"more": "more/out"}
+        assert live.state("sink").inputs == ["more"]
+        assert shown() == ["source/out more/in", "more/out sink/more"]
+        live.ask(AskNode("remove", "more"))
+        assert (live.state("sink").inputs, shown()) == ([], [])
+        live.ask(AskNode("stop", "source"))
+        assert live.wait_ended().messages > int((tmp_path / "sent").read_text())
 
 
 def test_a_node_that_comes_in_place_of_a_removed_one_has_none_of_its_parameters(
@@ -534,6 +596,24 @@ def test_a_client_that_is_gone_before_the_answer_harms_nobody(tmp_path: Path) ->
         assert live.wait_ended().ok
 
 
+def test_a_change_that_needs_more_descriptors_than_there_are_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Live(tmp_path, {"source": (counter(), OUT), "sink": (NUMBERS, LOSSLESS)}) as live:
+        live.heard("first")
+        more = {"id": "more", "path": write(tmp_path, "more", SINK), **READS}
+        plan = live.addition(more)
+        with monkeypatch.context() as patch:
+            patch.setattr(limits.resource, "getrlimit", lambda _which: (30, 30))
+            for change in (AskAdd(plan), route("source/out", "sink/more")):
+                with pytest.raises(DoraError, match=r"this dataflow needs .* file descriptors"):
+                    live.ask(change)
+            live.ask(route("source/out", "sink/in", connect=False))
+        live.ask(AskNode("stop", "source"))
+        live.ask(AskNode("stop", "sink"))
+        assert live.heard("read", "sink")[1] == []
+
+
 def test_several_clients_at_once_are_all_answered_and_nothing_is_lost(tmp_path: Path) -> None:
     nodes = {"source": (counter(), OUT), "sink": (NUMBERS, LOSSLESS)}
     with Live(tmp_path, nodes) as live:
@@ -558,17 +638,17 @@ def test_several_clients_at_once_are_all_answered_and_nothing_is_lost(tmp_path: 
         assert live.wait_ended().ok
 
 
-def test_what_a_removed_node_had_sent_outlives_a_restart_of_its_receiver(tmp_path: Path) -> None:
-    sending = """
+SENDS_EIGHT = """
 import numpy as np
 from dora import Node
 node = Node()
+while not os.path.exists("go{first}"): time.sleep(0.01)
 for n in range({first}, {first} + 8):
     node.send_output("out", np.full(100_000, n, np.uint8), {{"n": n}})
 say("sent")
 for event in node: pass
 """
-    reading = """
+READS_WHEN_TOLD = """
 from dora import Node
 node = Node()
 say("sink", os.getpid())
@@ -580,24 +660,38 @@ for event in node:
     else:
         say(event["type"], event.get("id"))
 """
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_what_a_removed_node_had_sent_outlives_a_restart_of_its_receiver(
+    same: bool, tmp_path: Path
+) -> None:
+    """Also where another, of the same name, feeds the same input by then."""
+    sending = SENDS_EIGHT
     timer = {"inputs": {"tick": "dora/timer/secs/1000"}}
     nodes = {
         "source": (sending.format(first=0), {**OUT, **timer}),
-        "sink": (reading, {**LOSSLESS, "restart_policy": "on-failure"}),
+        "sink": (READS_WHEN_TOLD, {**LOSSLESS, "restart_policy": "on-failure"}),
     }
+    for first in (0, 200):
+        (tmp_path / f"go{first}").touch()
     with Live(tmp_path, nodes) as live:
         (pid,) = live.heard("sink")
         live.heard("sent")
         assert live.heard("got") == [0]
         live.ask(AskNode("remove", "source"))
-        os.kill(pid, signal.SIGKILL)
-        live.heard("sink")
         path = write(tmp_path, "again", sending.format(first=100))
         live.ask(AskAdd(live.addition({"id": "source", "path": path, **OUT, **timer})))
+        live.ask(route("source/out", "sink/in" if same else "sink/more", queue_size=20))
+        (tmp_path / "go100").touch()
         live.heard("sent")
-        live.ask(route("source/out", "sink/more", queue_size=20))
+        os.kill(pid, signal.SIGKILL)
+        live.heard("sink")
         (tmp_path / "read").touch()
-        assert [live.heard("got") for _ in range(7)] == [[n] for n in range(1, 8)]
+        got = [live.heard("got")[0] for _ in range(15)]
+        assert [n for n in got if n < 100] == list(range(1, 8))
+        assert [n for n in got if n >= 100] == list(range(100, 108))
+        assert got == sorted(got) or not same
         assert live.heard("INPUT_CLOSED") == ["in"]
         path = write(tmp_path, "again", sending.format(first=200))
         live.ask(AskNode("restart", "source"))

@@ -140,11 +140,11 @@ def test_a_full_log_file_is_rotated_and_the_oldest_one_goes(tmp_path: Path) -> N
         file.write([parse(f"line {number}")])
     file.close()
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["log_camera.1.jsonl", "log_camera.2.jsonl", "log_camera.jsonl"]
+    assert names == ["log_camera.jsonl", "log_camera.jsonl.1", "log_camera.jsonl.2"]
     assert all(path.stat().st_size <= 400 for path in tmp_path.iterdir())
     numbers = [
         int(json.loads(row)["msg"].split()[1])
-        for name in ("log_camera.2.jsonl", "log_camera.1.jsonl", "log_camera.jsonl")
+        for name in ("log_camera.jsonl.2", "log_camera.jsonl.1", "log_camera.jsonl")
         for row in (tmp_path / name).read_text().splitlines()
     ]
     assert numbers == list(range(numbers[0], 20))

@@ -202,7 +202,8 @@ def test_a_second_client_for_a_node_is_refused_and_the_first_goes_on(tmp_path: P
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"protocol": 99}, "speaks control protocol 99, the daemon speaks"),
+        ({"protocol": 99}, f"speaks control protocol 99, the daemon speaks {messages.PROTOCOL};"),
+        ({"protocol": 3}, f"speaks control protocol 3, the daemon speaks {messages.PROTOCOL};"),
         ({"dataflow": "other"}, "not other"),
         ({"node": "camra"}, "did you mean `camera`?"),
         ({"incarnation": 7}, "incarnation 7 of node `camera` is over"),

@@ -282,20 +282,21 @@ def fill(path: Path) -> None:
 # ---- protocol ----
 
 
+@pytest.mark.parametrize("other", [messages.PROTOCOL - 1, messages.PROTOCOL + 1])
 def test_a_client_of_another_protocol_is_told_what_fits_by_both_kinds_of_daemon(
-    daemon: Background, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    other: int, daemon: Background, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with endless(tmp_path) as flow:
         daemon.up()
         dataflow = daemon.start(flow.file)
         flow.heard("runs")
-        monkeypatch.setattr(messages, "PROTOCOL", 99)
-        with pytest.raises(DoraError, match=r"speaks control protocol 99, .* end that one"):
+        monkeypatch.setattr(messages, "PROTOCOL", other)
+        with pytest.raises(DoraError, match=rf"speaks control protocol {other}, .* end that one"):
             daemon.client()
         with pytest.raises(DoraError, match="use the `dora` that runs the dataflow"):
             daemon.look(dataflow)
         monkeypatch.undo()
-        assert "protocol 99" in daemon.log
+        assert f"protocol {other}" in daemon.log
         daemon.dora("stop", "--all")
 
 

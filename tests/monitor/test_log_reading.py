@@ -112,10 +112,26 @@ def test_rotated_files_are_read_oldest_first(tmp_path: Path) -> None:
 
 
 def test_a_node_may_be_called_like_a_rotated_file(tmp_path: Path) -> None:
-    write(tmp_path, line("arm.1", "mine"), line("arm", "ours", 1))
+    numbers = [str(number) for number in range(30)]
+    lines = [line(node, number) for number in numbers for node in ("arm.1", "arm", "arm.jsonl.1")]
+    write(tmp_path, *lines, max_size=300, rotated=20)
     files = LogFiles(tmp_path, pytest.fail)
-    assert files.nodes() == ["arm", "arm.1"]
-    assert messages(read_all(tmp_path)) == ["mine", "ours"]
+    assert files.nodes() == ["arm", "arm.1", "arm.jsonl.1"]
+    assert sorted(messages(read_all(tmp_path))) == sorted(numbers * 3)
+
+
+def test_files_that_dora_rs_or_an_earlier_dora_rotated_are_read_too(tmp_path: Path) -> None:
+    numbers = [str(number) for number in range(30)]
+    write(tmp_path, *(line("arm", number) for number in numbers[:20]), max_size=300, rotated=20)
+    (tmp_path / "log_arm.jsonl").rename(tmp_path / "log_arm.jsonl.0")
+    for file in tmp_path.iterdir():
+        number = int(file.suffix[1:])
+        file.rename(tmp_path / f"log_arm.{number + 1}.jsonl")
+    write(tmp_path, *(line("arm", number) for number in numbers[20:]), max_size=300, rotated=20)
+    write(tmp_path, line("arm.1000", "mine", -1))
+    files = LogFiles(tmp_path, pytest.fail)
+    assert files.nodes() == ["arm", "arm.1000"]
+    assert messages(read_all(tmp_path)) == ["mine", *numbers]
 
 
 def test_files_that_are_rotated_while_they_are_read_are_read_on(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from dora.cli.flags import FORMATS, Command, coordinator_flags, parsed
+from dora.cli.flags import Command, coordinator_flags, format_flag, parsed
 from dora.cli.options import parse_duration
 
 
@@ -57,15 +57,7 @@ def restart(dataflow: str | None, name: str | None, grace_s: float | None, force
 
 
 @click.command("list", cls=Command, epilog="Example: dora list --format json")
-@click.option(
-    "-f",
-    "--format",
-    "form",
-    type=FORMATS,
-    default="table",
-    show_default=True,
-    help="json: one object a line.",
-)
+@format_flag("json: one object a line.")
 @click.option("--status", type=click.Choice(["running", "finished", "failed"]), help="Only those.")
 @click.option("--name", metavar="PATTERN", help="Only those with this in their name.")
 @click.option("--sort-by", type=click.Choice(["cpu", "memory"]), help="The largest first.")
@@ -84,15 +76,7 @@ def list_(form: str, status: str | None, name: str | None, sort_by: str | None, 
 
 
 @click.command(cls=Command, epilog="Example: dora clean")
-@click.option(
-    "-f",
-    "--format",
-    "form",
-    type=FORMATS,
-    default="table",
-    show_default=True,
-    help="json: one object a line.",
-)
+@format_flag("json: one object a line.")
 @click.option("-q", "--quiet", is_flag=True, help="Print UUIDs only.")
 @coordinator_flags
 def clean(form: str, quiet: bool) -> int:

@@ -91,6 +91,23 @@ def parsed(
     return callback
 
 
+def format_flag(told: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command that lists things the flag that says how, as `form`: `table` or `json`.
+
+    Args:
+        told: Its help.
+    """
+    return click.option(
+        "-f",
+        "--format",
+        "form",
+        type=FORMATS,
+        default="table",
+        show_default=True,
+        help=told,
+    )
+
+
 def dataflow_flag(command: Callable[..., int]) -> Callable[..., int]:
     """Give a command the flag that names the dataflow it is about, as `dataflow`."""
     told = "Which dataflow: its name, or the beginning of its id. Needed only if several run."

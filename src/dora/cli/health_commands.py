@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dora.cli.flags import FLOW, FORMATS, Command, Group, coordinator_flags
+from dora.cli.flags import FLOW, Command, Group, coordinator_flags, format_flag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +43,9 @@ def doctor(flow: Path | None) -> int:
 
 @click.command(cls=Command, epilog="Example: dora status -f json")
 @_FLOW
-@click.option("-f", "--format", "shape", type=FORMATS, default="table", help="How to print it.")
+@format_flag("How to print it.")
 @coordinator_flags
-def status(flow: Path | None, shape: str) -> int:
+def status(flow: Path | None, form: str) -> int:
     """Tell whether the background daemon runs, and which dataflows; the status is 1 if it does not.
 
     Dataflows of `dora run`, which needs no background daemon, count too.
@@ -55,7 +55,7 @@ def status(flow: Path | None, shape: str) -> int:
     from dora.errors import DoraError
 
     background, dataflows = ask_background(), client.running()
-    if shape == "json":
+    if form == "json":
         import json
 
         click.echo(json.dumps(_document(background, len(dataflows)), indent=2))
@@ -64,7 +64,7 @@ def status(flow: Path | None, shape: str) -> int:
             click.echo(line)
     if flow is not None:
         told = validated(flow)
-        if shape != "json":
+        if form != "json":
             click.echo(f"✓ Dataflow: {told}")
     if background.daemon is None:
         raise DoraError(background.refusal or "no background daemon runs; start it with `dora up`")

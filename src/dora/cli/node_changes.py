@@ -32,8 +32,23 @@ def end_node(
     grace_s: float | None,
 ) -> int:
     """End a node's process; returns when that has been done."""
+    click.echo(ask_node(action, node, dataflow, grace_s))
+    return 0
+
+
+def ask_node(
+    action: Literal["restart", "stop", "remove"],
+    node: str,
+    dataflow: str | None,
+    grace_s: float | None = None,
+) -> str:
+    """The same, for a program; what there is to say about it.
+
+    Raises:
+        DoraError: there is no such node, or it cannot be done.
+    """
     with client.connect(dataflow, node) as connected:
-        return _tell(connected, AskNode(action, node, grace_s))
+        return _asked(connected, AskNode(action, node, grace_s))
 
 
 def add_nodes(file: Path, dataflow: str | None, *, uv: bool, allow_shell: bool) -> int:
@@ -83,10 +98,13 @@ def wire(
 
 
 def _tell(connected: client.Client, question: msgspec.Struct) -> int:
-    answer = connected.ask(question, None)
-    if isinstance(answer, Done) and answer.text:
-        click.echo(answer.text)
+    click.echo(_asked(connected, question))
     return 0
+
+
+def _asked(connected: client.Client, question: msgspec.Struct) -> str:
+    answer = connected.ask(question, None)
+    return answer.text if isinstance(answer, Done) else ""
 
 
 def _outputs(connected: client.Client) -> dict[str, list[str]]:

@@ -8,18 +8,16 @@ from __future__ import annotations
 import click
 
 from dora.cli.flags import (
-    FORMATS,
     Group,
     complete_nodes,
     coordinator_flags,
     dataflow_flag,
+    format_flag,
     only_dataflow_flag,
 )
 from dora.cli.node_change_commands import CHANGES
 
-_format_flag = click.option(
-    "-f", "--format", "form", type=FORMATS, default="table", show_default=True, help="How it looks."
-)
+_format_flag = format_flag("How it looks.")
 
 
 @click.group(cls=Group)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dora.cli.flags import FORMATS, Command, Group, coordinator_flags, dataflow_flag
+from dora.cli.flags import Command, Group, coordinator_flags, dataflow_flag, format_flag
 
 if TYPE_CHECKING:
     from dora.wire.visits import AskParam
@@ -35,9 +35,7 @@ def param() -> None:
 @param.command("list", epilog="Example: dora param list camera --format json")
 @click.argument("node")
 @dataflow_flag
-@click.option(
-    "--format", "form", type=FORMATS, default="table", show_default=True, help="json: one object."
-)
+@format_flag("json: one object.")
 @coordinator_flags
 def list_(node: str, dataflow: str | None, form: str) -> int:
     """List the parameters of NODE."""

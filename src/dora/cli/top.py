@@ -6,27 +6,49 @@ Elsewhere: their flags (`cli.top_command`, `cli.node_commands`), the figures (`m
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from dora.cli.tables import table
+from dora.cli.top_rows import (
+    CPU,
+    EDGE_COLUMNS,
+    MEMORY,
+    NODE,
+    NODE_COLUMNS,
+    PID,
+    RESTARTS,
+    STATUS,
+    UNKNOWN,
+    NodeRow,
+    delay,
+    edge_rows,
+    node_rows,
+    number,
+)
 from dora.errors import DoraError
 from dora.monitor.looks import Looks, measure
-from dora.monitor.node_json import node_infos, status_of
+from dora.monitor.node_json import node_infos
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
-    from dora.monitor.figures import EdgeFigures, Figures, NodeFigures, OutputFigures
+    from dora.cli.top_rows import Column
+    from dora.monitor.figures import Figures, NodeFigures
+
+_Row = TypeVar("_Row")
 
 MEASURE_S = 0.5
 """What `dora node` measures the CPU over."""
 
-_UNKNOWN = "-"
+_LACKING = "for sorting, filters, logs and keys: pip install 'dora-py[top]'"
+_LISTED = (NODE, STATUS, PID, CPU, MEMORY, RESTARTS)
 _POLICIES = {"never": "Never", "on-failure": "OnFailure", "always": "Always"}
 """Restart policies as dora-rs writes them here."""
 _CLEAR, _HOME, _REST_OF_LINE, _REST = "\033[2J", "\033[H", "\033[K", "\033[J"
@@ -37,10 +59,33 @@ def print_snapshot(over_s: float, dataflow: str | None) -> None:
     click.echo(json.dumps(node_infos(measure(over_s, dataflow)), indent=2, ensure_ascii=False))
 
 
-def show_again_and_again(interval_s: float, dataflow: str | None) -> None:
+def show_live(interval_s: float, dataflow: str | None) -> int:
+    """Show what runs on the whole terminal, until the user leaves; the exit status of the command.
+
+    Without textual, or on a terminal that cannot do it: tables, see `show_again_and_again`.
+    """
+    if os.environ.get("TERM", "dumb") == "dumb":
+        show_again_and_again(interval_s, dataflow)
+        return 0
+    if find_spec("textual") is None:
+        show_again_and_again(interval_s, dataflow, _LACKING)
+        return 0
+    from dora.cli.top_screen import Top
+
+    app = Top(Looks(dataflow), interval_s)
+    app.run()
+    return app.return_code or 0
+
+
+def show_again_and_again(interval_s: float, dataflow: str | None, above: str = "") -> None:
     """Show tables on the terminal, anew after each interval, until Ctrl-C.
 
     Ends too with a dataflow that was named.
+
+    Args:
+        interval_s: How long tables stand.
+        dataflow: Its name or the beginning of its id; None: all.
+        above: A line that is told above them.
     """
     with Looks(dataflow) as looks:
         sys.stdout.write(_CLEAR)
@@ -51,7 +96,7 @@ def show_again_and_again(interval_s: float, dataflow: str | None) -> None:
                     click.echo(f"dataflow `{dataflow}` has ended")
                     return
                 rows = shutil.get_terminal_size().lines - 1
-                lines = top_text(measured).splitlines()[:rows]
+                lines = [*([above] if above else []), *top_text(measured).splitlines()][:rows]
                 text = "".join(f"{line}{_REST_OF_LINE}\n" for line in lines)
                 sys.stdout.write(f"{_HOME}{text}{_REST}")
                 sys.stdout.flush()
@@ -68,20 +113,23 @@ def top_text(measured: list[Figures]) -> str:
 def print_nodes(dataflow: str | None, *, as_json: bool, quiet: bool) -> None:
     """Print one line for each node."""
     measured = measure(0 if quiet else MEASURE_S, dataflow)
-    nodes = [(flow, node) for flow in measured for node in flow.nodes]
+    nodes = [(flow, row) for flow in measured for row in node_rows(flow)]
     if quiet:
-        for _flow, node in nodes:
-            click.echo(node.view.id)
+        for _flow, row in nodes:
+            click.echo(row.name)
         return
-    headers = ["NODE", "STATUS", "PID", "CPU", "MEMORY", "RESTARTS", "DATAFLOW"]
+    headers = [*(column.title for column in _LISTED), "DATAFLOW"]
     if dataflow is not None:
         headers.pop()
-    rows = [[*_cells(node), flow.dataflow.name][: len(headers)] for flow, node in nodes]
+    rows = [
+        [*(column.text(row) for column in _LISTED), flow.dataflow.name][: len(headers)]
+        for flow, row in nodes
+    ]
     if not as_json:
-        click.echo(table(headers, rows, {"PID", "CPU", "MEMORY", "RESTARTS"}))
+        click.echo(table(headers, rows, {column.title for column in _LISTED if column.number}))
         return
-    for row in rows:
-        values = zip(map(str.lower, headers), row, strict=True)
+    for cells in rows:
+        values = zip(map(str.lower, headers), cells, strict=True)
         click.echo(json.dumps(dict(values), separators=(",", ":"), ensure_ascii=False))
 
 
@@ -99,88 +147,15 @@ def print_node(node_id: str, dataflow: str | None, *, as_json: bool) -> None:
 
 
 def _flow_text(flow: Figures) -> str:
-    nodes = table(
-        [
-            "NODE",
-            "STATUS",
-            "PID",
-            "CPU",
-            "MEMORY",
-            "RESTARTS",
-            "PENDING",
-            "READ MB/S",
-            "WRITE MB/S",
-        ],
-        [
-            [
-                *_cells(node),
-                str(node.pending),
-                _number(node.disk_read_bytes_s, 1e6),
-                _number(node.disk_write_bytes_s, 1e6),
-            ]
-            for node in flow.nodes
-        ],
-        {"PID", "CPU", "MEMORY", "RESTARTS", "PENDING", "READ MB/S", "WRITE MB/S"},
-    )
-    columns = [
-        "SENT/S",
-        "RECEIVED/S",
-        "MB/S",
-        "P50",
-        "P99",
-        "QUEUE",
-        "DROPPED",
-        "DROPPED/S",
-        "LATE",
-    ]
-    edges = table(["OUTPUT", "INPUT", *columns], _edge_rows(flow), set(columns))
+    nodes = _table(NODE_COLUMNS, node_rows(flow))
+    edges = _table(EDGE_COLUMNS, edge_rows(flow))
     return f"{flow.dataflow.name}  {flow.phase}  {flow.dataflow.id}\n\n{nodes}\n\n{edges}"
 
 
-def _edge_rows(flow: Figures) -> Iterator[list[str]]:
-    """Each edge, and each output that nobody reads."""
-    read = {(edge.view.sender, edge.view.output) for edge in flow.edges}
-    yield from map(_edge_row, flow.edges)
-    for one in flow.outputs:
-        if (one.view.node, one.view.output) not in read:
-            yield _unread_row(one)
-
-
-def _edge_row(edge: EdgeFigures) -> list[str]:
-    view = edge.view
-    return [
-        f"{view.sender}/{view.output}",
-        f"{view.receiver}/{view.input}",
-        _number(edge.sent_hz),
-        _number(edge.rate_hz),
-        _number(edge.bytes_s, 1e6),
-        _delay(edge.p50_ns),
-        _delay(edge.p99_ns),
-        f"{view.waiting}/{view.queue_size}" if view.open else "closed",
-        str(view.dropped),
-        _number(edge.dropped_hz),
-        str(view.late),
-    ]
-
-
-def _unread_row(one: OutputFigures) -> list[str]:
-    sent = _number(one.rate_hz)
-    return [f"{one.view.node}/{one.view.output}", _UNKNOWN, sent, "", _number(one.bytes_s, 1e6)]
-
-
-def _cells(node: NodeFigures) -> list[str]:
-    """Of one node: id, status, pid, CPU, memory, restarts."""
-    view = node.view
-    gone = view.pid is None
-    memory = None if gone else view.memory_bytes
-    return [
-        view.id,
-        status_of(view),
-        _UNKNOWN if view.pid is None else str(view.pid),
-        _UNKNOWN if gone or node.cpu_percent is None else f"{node.cpu_percent:.1f}%",
-        _UNKNOWN if memory is None else f"{memory / 1e6:.0f} MB",
-        str(view.restarts),
-    ]
+def _table(columns: Sequence[Column[_Row]], rows: Sequence[_Row]) -> str:
+    cells = [[column.text(row) for column in columns] for row in rows]
+    titles = [column.title for column in columns]
+    return table(titles, cells, {column.title for column in columns if column.number})
 
 
 def _told(flow: Figures, node: NodeFigures) -> dict[str, Any]:
@@ -188,7 +163,7 @@ def _told(flow: Figures, node: NodeFigures) -> dict[str, Any]:
     view = node.view
     (top,) = [one for one in node_infos([flow]) if one["node_id"] == view.id]
     figures_of = {one["id"]: one for one in top["inputs"]}
-    _id, status, _pid, cpu, memory, _restarts = _cells(node)
+    shown = NodeRow(node, None, None)
     readers: dict[str, list[str]] = {output: [] for output in view.outputs}
     for edge in flow.edges:
         if edge.view.sender == view.id:
@@ -212,10 +187,10 @@ def _told(flow: Figures, node: NodeFigures) -> dict[str, Any]:
         "restart_policy": _POLICIES.get(view.policy, view.policy),
         "max_restarts": view.max_restarts,
         "metrics": {
-            "status": status,
+            "status": STATUS.text(shown),
             "pid": view.pid or 0,
-            "cpu": cpu,
-            "memory": memory,
+            "cpu": CPU.text(shown),
+            "memory": MEMORY.text(shown),
             "restart_count": view.restarts,
             "pending_messages": node.pending,
         },
@@ -251,12 +226,12 @@ def _text(told: dict[str, Any]) -> str:
             "",
             "Runtime Metrics:",
             f"  Status:        {metrics['status']}",
-            f"  PID:           {metrics['pid'] or _UNKNOWN}",
+            f"  PID:           {metrics['pid'] or UNKNOWN}",
             f"  CPU:           {metrics['cpu']}",
             f"  Memory:        {metrics['memory']}",
             f"  Restarts:      {metrics['restart_count']}",
             f"  Pending msgs:  {metrics['pending_messages']}",
-            f"  Uptime:        {_UNKNOWN if uptime_s is None else f'{uptime_s:.0f} s'}",
+            f"  Uptime:        {UNKNOWN if uptime_s is None else f'{uptime_s:.0f} s'}",
         ]
     )
 
@@ -270,29 +245,11 @@ def _flowing(port: dict[str, Any]) -> str:
     """What goes through a port, in short; nothing for timers."""
     if port.get("rate_hz") is None:
         return ""
-    told = [f"{_number(port['rate_hz'])}/s", f"{_number(port['mb_s'])} MB/s"]
+    told = [f"{number(port['rate_hz'])}/s", f"{number(port['mb_s'])} MB/s"]
     if "queue" in port:
         for share in ("p50", "p99"):
             delay_ms = port[f"latency_{share}_ms"]
-            told += [] if delay_ms is None else [f"{share} {_delay(delay_ms * 1e6)}"]
+            told += [] if delay_ms is None else [f"{share} {delay(delay_ms * 1e6)}"]
         queue = f"queue {port['queue']}/{port['queue_size']}" if port["open"] else "closed"
         told += [queue, f"dropped {port['dropped']}"]
     return ", ".join(told)
-
-
-def _number(number: float | None, unit: float = 1.0) -> str:
-    """Three digits, as many of them behind the point as it takes."""
-    if number is None:
-        return _UNKNOWN
-    number /= unit
-    digits = 0 if number >= 100 else 1 if number >= 10 or not number else 2
-    return f"{number:.{digits}f}"
-
-
-def _delay(delay_ns: float | None) -> str:
-    if delay_ns is None:
-        return _UNKNOWN
-    for unit, size in (("s", 1e9), ("ms", 1e6)):
-        if delay_ns >= size:
-            return f"{_number(delay_ns, size)} {unit}"
-    return f"{delay_ns / 1e3:.0f} us"

@@ -29,20 +29,21 @@ def inspect() -> None:
 @only_dataflow_flag
 @coordinator_flags
 def top(once: bool, as_json: bool, refresh_interval: float, dataflow: str | None) -> int:
-    """Show what the nodes of running dataflows use, and what flows between them, until Ctrl-C.
+    """Show what the nodes of running dataflows use, and what flows between them; q leaves.
 
     CPU, memory and disk of each node with all processes it started; rates, delays, queues and
-    losses of each input. Nodes are not disturbed: the figures lie in shared memory.
-    Where the output is no terminal, JSON is printed once.
+    losses of each input; the log of one node. Nodes are not disturbed: the figures lie in shared
+    memory. Where the output is no terminal, JSON is printed once.
+
+    The full screen needs `pip install 'dora-py[top]'`; without it, tables are shown anew.
     """
     from dora.cli.tables import at_terminal
-    from dora.cli.top import print_snapshot, show_again_and_again
+    from dora.cli.top import print_snapshot, show_live
 
     if once or as_json or not at_terminal():
         print_snapshot(refresh_interval, dataflow)
-    else:
-        show_again_and_again(refresh_interval, dataflow)
-    return 0
+        return 0
+    return show_live(refresh_interval, dataflow)
 
 
 inspect.add_command(top)

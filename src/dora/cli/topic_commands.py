@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dora.cli.flags import FORMATS, Group, coordinator_flags, dataflow_flag
+from dora.cli.flags import Group, coordinator_flags, dataflow_flag, format_flag
 
 _SECONDS = click.FloatRange(min=0, min_open=True)
 
@@ -21,7 +21,7 @@ def topic() -> None:
 
 @topic.command("list", epilog="Example: dora topic list --format json")
 @dataflow_flag
-@click.option("-f", "--format", "form", type=FORMATS, default="table", help="How to print it.")
+@format_flag("How to print it.")
 @coordinator_flags
 def list_(dataflow: str | None, form: str) -> int:
     """List the outputs of a dataflow, and the inputs that read them."""
@@ -33,9 +33,7 @@ def list_(dataflow: str | None, form: str) -> int:
 @topic.command(epilog="Example: dora topic echo camera/image --count 1")
 @click.argument("names", metavar="[NODE/OUTPUT]...", nargs=-1)
 @dataflow_flag
-@click.option(
-    "-f", "--format", "form", type=FORMATS, default="table", help="json: one object a line, whole."
-)
+@format_flag("json: one object a line, whole.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N messages.")
 @click.option("--duration", type=_SECONDS, metavar="SECONDS", help="End after so many seconds.")
 @coordinator_flags

@@ -24,7 +24,7 @@ from dora.wire.board import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from dora.daemon.edges import Edge
     from dora.daemon.saved import SavedWiring
@@ -49,6 +49,16 @@ class EdgeCounts(msgspec.Struct):
     def consumed(self) -> int:
         """Messages that wait no more."""
         return self.received + self.dropped + self.flushed
+
+    def take_off(self, others: EdgeCounts) -> None:
+        """Leave out what was counted on another edge, in the same place."""
+        self.sent -= others.sent
+        self.dropped -= others.dropped
+        self.flushed -= others.flushed
+        self.received -= others.received
+        self.bytes -= others.bytes
+        self.late -= others.late
+        self.latency = [a - b for a, b in zip(self.latency, others.latency, strict=True)]
 
 
 class Board:
@@ -91,13 +101,10 @@ class Board:
         """Tell the node to look at its control socket."""
         self._words[WORD_CONTROL] += 1
 
-    def place_route(self, edge: int) -> int | None:
-        """A place among the routes for a new edge; None when all are taken."""
-        return _place(self.routes, edge, self._layout.routes)
-
-    def place_input(self, edge: int) -> int | None:
-        """A place among the inputs for a new edge; None when all are taken."""
-        return _place(self.inputs, edge, self._layout.inputs)
+    @property
+    def room(self) -> tuple[int, int]:
+        """For how many routes, and inputs, there are places."""
+        return self._layout.routes, self._layout.inputs
 
     def sent_on(self, counts: EdgeCounts, edge: int) -> None:
         """Add what was counted as the edge's sender."""
@@ -181,7 +188,13 @@ class Boards:
 
     def renew(self, node: str, outputs: Sequence[OutputWire], inputs: Sequence[InputWire]) -> Board:
         """The board of a node's new process."""
-        before = self._now.get(node)
+        self.retire(node)
+        board = self._now[node] = Board.fresh(node, outputs, inputs)
+        return board
+
+    def retire(self, node: str) -> None:
+        """A node's process is gone: keep what was counted, and give up its board."""
+        before = self._now.pop(node, None)
         if before is not None:
             for edge in before.routes:
                 before.sent_on(self._past.setdefault(edge, EdgeCounts()), edge)
@@ -192,8 +205,50 @@ class Boards:
                 self._past_outputs[node, output] += messages
                 self._past_bytes[node, output] += size
             before.close()
-        board = self._now[node] = Board.fresh(node, outputs, inputs)
-        return board
+
+    def place_route(self, edge: Edge, settled: Callable[[int], bool]) -> int | None:
+        """A place on its sender's board for a new edge.
+
+        Args:
+            edge: Which.
+            settled: Whether a former edge is counted no more, so that its place may be taken.
+
+        Returns:
+            None when all are taken, or there is no board yet.
+        """
+        board = self._now.get(edge.sender)
+        if board is None:
+            return None
+        return self._place(edge.number, board.routes, board.room[0], board.sent_on, settled)
+
+    def place_input(self, edge: Edge, settled: Callable[[int], bool]) -> int | None:
+        """A place on its receiver's board for a new edge; see `place_route`."""
+        board = self._now.get(edge.receiver)
+        if board is None:
+            return None
+        return self._place(edge.number, board.inputs, board.room[1], board.received_on, settled)
+
+    def _place(
+        self,
+        edge: int,
+        places: dict[int, int],
+        room: int,
+        count: Callable[[EdgeCounts, int], None],
+        settled: Callable[[int], bool],
+    ) -> int | None:
+        if len(places) < room:
+            places[edge] = index = len(places)
+            return index
+        former = next((one for one in places if settled(one)), None)
+        if former is None:
+            return None
+        # The words are the node's and go on from where they are.
+        before = EdgeCounts()
+        count(before, former)
+        count(self._past.setdefault(former, EdgeCounts()), former)
+        self._past.setdefault(edge, EdgeCounts()).take_off(before)
+        places[edge] = index = places.pop(former)
+        return index
 
     def of(self, node: str) -> Board | None:
         """The board of a node's present or last process; None before its first joined."""
@@ -208,6 +263,8 @@ class Boards:
             sender.sent_on(counts, edge.number)
         if receiver is not None:
             receiver.received_on(counts, edge.number)
+        if not counts.received:
+            counts.last_ns = 0  # it was that of another edge, which had this place
         return counts
 
     def output(self, node: str, output: str) -> tuple[int, int]:
@@ -232,10 +289,3 @@ class Boards:
         """Give them up."""
         for board in self._now.values():
             board.close()
-
-
-def _place(places: dict[int, int], edge: int, room: int) -> int | None:
-    if len(places) >= room:
-        return None
-    places[edge] = index = len(places)
-    return index

@@ -255,9 +255,7 @@ class Carrier:
         elif opened.sender_linked:
             self._feed_edge(FeedEdge(edge))
         if opened.receiver_linked:
-            board = self.wiring.boards.of(edge.receiver)
-            at = None if board is None else board.place_input(edge.number)
-            self.wiring.note_place(edge, at)
+            at = self.wiring.place_input(edge)
             wires, arenas = self.wiring.memory_for(edge)
             all_fds = [*arenas, *self.wiring.receiver_fds(edge.number)]
             told = AddInput(len(all_fds), input_wire(edge), at, wires)
@@ -267,9 +265,7 @@ class Carrier:
 
     def _feed_edge(self, fed: FeedEdge) -> None:
         edge = fed.edge
-        board = self.wiring.boards.of(edge.sender)
-        at = None if board is None or edge.tap else board.place_route(edge.number)
-        self.wiring.note_place(edge, at)
+        at = self.wiring.place_route(edge)
         fds = self.wiring.sender_fds(edge.number)
         route = self.wiring.route_wire(edge)
         self.send(edge.sender, AddRoute(len(fds), edge.output, route, at), fds)

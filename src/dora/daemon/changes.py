@@ -258,6 +258,7 @@ class Changes:
             error = f"`{source}` does not feed `{event.receiver}/{event.input}`: {is_fed}"
             return [Answered(event.ticket, error=error)]
         told = f"{edge.source} -x- {edge.target}"
+        self._book.take_away([edge])
         if self._roster.is_linked(edge.receiver):  # it reads on to the CLOSE ticket
             instructions = self._book.close([edge], detached=True)
             instructions += self._book.tell_senders([edge], died=False)

@@ -191,7 +191,9 @@ class Departures:
                 self._book.read_by(node.id), died=False
             )
         node.life.handle(lifecycle.NodeLeft())
-        node.readers_gone = node.readers_gone and not clean  # it may live on, and look at values
+        # After a goodbye it may live on and look at values: what it holds is not freed, neither now
+        # nor for the processes that come after it, until their senders are started again.
+        node.readers_gone = node.readers_gone and not clean
         instructions: list[Instruction] = []
         if clean or node.goal is not Goal.NONE:
             instructions += self._book.close(self._book.written_by(node.id))
@@ -372,6 +374,7 @@ class Departures:
         if goal is Goal.REMOVE:
             over = self._book.close(self._book.sent_by(node.id))
             over += self._book.lose(self._book.read_by(node.id), died=True)
+            self._book.take_away(self._book.touching(node.id))
             self._roster.remove(node.id)
             told = f"node `{node.id}` was removed"
             return [*over, Retire(node.id), *_answers(tickets, told, error)]

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dora.daemon import limits
+from dora.daemon.edges import edges_of
 from dora.daemon.events import AddAsked, NodeAsked, ReplaceAsked, RouteAsked, StopAsked
+from dora.daemon.launch import check_files
 from dora.daemon.lifecycle import NodeState
 from dora.descriptor.packing import unpack_plan
 from dora.errors import DoraError
@@ -100,6 +103,9 @@ class ChangeDesk:
 
     def _add(self, link: Link, ask: AskAdd) -> None:
         plan = unpack_plan(ask.plan)
+        for node in plan.nodes:
+            check_files(node)
+        limits.provide(plan, edges_of(plan))
         self._carrier.wiring.learn_types(plan)
         self._post(AddAsked(plan, self._tickets.issue(link)))
 
@@ -110,6 +116,8 @@ class ChangeDesk:
         self._post(ReplaceAsked(plan.nodes[0], self._tickets.issue(link), ask.grace_s))
 
     def _route(self, link: Link, ask: AskRoute) -> None:
+        if ask.connect:
+            limits.provide_here()
         ticket = self._tickets.issue(link)
         ends = ask.sender, ask.output, ask.receiver, ask.input
         size = max(1, ask.queue_size)

@@ -47,6 +47,8 @@ class Door:
         self._observer = observer
         self._strangers: dict[Link, asyncio.TimerHandle] = {}
         self._open = True
+        self._full = False
+        """Whether it was told that a connection has to wait, and none came in since."""
         self._watched: list[socket.socket] = []
         self._watch()
         self._told = ""
@@ -109,10 +111,14 @@ class Door:
             except BlockingIOError:
                 return
             except OSError as exc:
-                self._observer.notice("warn", f"a new connection has to wait: {exc.strerror}")
+                if not self._full:
+                    told = f"a new connection has to wait: {exc.strerror}"
+                    self._observer.notice("warn", told)
+                self._full = True
                 self._unwatch()
                 self._loop.call_later(_ACCEPT_AGAIN_S, self._accept_again)
                 return
+            self._full = False
             if endpoint.peer_uid(sock) != os.getuid():
                 sock.close()
                 continue

@@ -35,6 +35,8 @@ class EdgeBook:
         """Edges whose sender does not know of them yet."""
         self._detached: set[int] = set()
         """Those that were taken away from their receivers, which may be given others."""
+        self._taken: set[int] = set()
+        """Those that were taken away, or one of whose nodes was: nobody is shown them."""
         self.next_number = 0
         for edge in edges:
             self.add(edge)
@@ -73,7 +75,7 @@ class EdgeBook:
         return [edge for edge in fed if not self.is_over(edge)]
 
     def marks(self) -> list[list[int]]:
-        """Numbers of edges that are closed, lost, not fed yet, detached."""
+        """Numbers of edges that are closed, lost, not fed yet, detached, taken."""
         return [sorted(marked) for marked in self._marked()]
 
     def resume(self, marks: list[list[int]], next_number: int) -> None:
@@ -83,7 +85,15 @@ class EdgeBook:
         self.next_number = next_number
 
     def _marked(self) -> tuple[set[int], ...]:
-        return self._closed, self._lost, self._unfed, self._detached
+        return self._closed, self._lost, self._unfed, self._detached, self._taken
+
+    def take_away(self, edges: Iterable[Edge]) -> None:
+        """Show these no more."""
+        self._taken.update(edge.number for edge in edges)
+
+    def shown(self) -> list[Edge]:
+        """Edges that nodes read, or have read: without taps, and without what was taken away."""
+        return [e for e in self.edges.values() if not e.tap and e.number not in self._taken]
 
     def touching(self, node: str) -> list[Edge]:
         """Edges that a node sends on or receives from."""

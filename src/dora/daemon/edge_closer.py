@@ -39,7 +39,9 @@ class EdgeCloser:
         if not self._wiring.try_close(number, detached=detached):
             fd = self._full[number] = self._wiring.pipes(number).ticket_write
             self._loop.add_writer(fd, self._retry, number, detached)
-        elif detached:  # its two nodes settle the rest between them
+        elif detached:
+            # Its two nodes settle the rest between them: nobody tells the daemon when the CLOSE is
+            # read. So what waits is lost if the receiver is started again before that.
             self._wiring.lose(number)
 
     def lose_edge(self, number: int) -> None:

@@ -55,6 +55,11 @@ class Edge(msgspec.Struct, frozen=True):
         return str(self.logs) if self.logs else f"{self.sender}/{self.output}"
 
     @property
+    def memory_owner(self) -> str:
+        """Whose memory its messages lie in."""
+        return self.sender if self.feed == "node" else DAEMON
+
+    @property
     def target(self) -> str:
         """The input, written `node/input`."""
         return f"{self.receiver}/{self.input}"

@@ -79,7 +79,7 @@ class Guard:
         self._post = post
         self._lives: dict[tuple[str, int], Liveness] = {}
         self._asked: set[tuple[str, int]] = set()
-        """Whose stack is being asked for: they will be killed."""
+        """Whose stack was asked for: they are, or will be, killed, however long that takes."""
         self._waiting: set[Callable[[], None]] = set()
         """Looks that a timer runs for."""
         self.look_again()
@@ -122,6 +122,7 @@ class Guard:
                 self._end(record, limit_s)
         keys = {(record.id, record.incarnation) for record in self._roster}
         self._lives = {key: life for key, life in self._lives.items() if key in keys}
+        self._asked &= keys
         self._start(self._look_for_life, self._pause_s())
 
     def _end(self, record: NodeRecord, limit_s: float) -> None:
@@ -136,7 +137,6 @@ class Guard:
             head = f"node `{node}` {why}; "
             stack = f"no stack: {outcome}" if isinstance(outcome, DoraError) else outcome
             self._crew.say(node, incarnation, head + f"its threads:\n{stack}")
-            self._asked.discard(key)
             self._post(KillAsked(node, incarnation, why))
 
         pipe = self._stacks.of(node)

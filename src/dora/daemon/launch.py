@@ -87,6 +87,26 @@ class Starter:
         return process
 
 
+def check_files(node: NodePlan) -> None:
+    """See to it that what a node runs is there.
+
+    Raises:
+        DoraError: it is not, or may not be run.
+    """
+    if not node.spawned or node.command is None:
+        return
+    program, cwd = node.command.argv[0], node.command.cwd
+    problem = ""
+    if not cwd.is_dir():
+        problem = f"there is no folder `{cwd}`"
+    elif node.source is not None and not node.source.is_file():
+        problem = f"there is no file `{node.source}`"
+    elif "/" in program and not os.access(program, os.X_OK):
+        problem = f"`{program}` is not there, or not executable"
+    if problem:
+        raise DoraError(f"node `{node.id}` cannot be started: {problem}")
+
+
 class Launched(msgspec.Struct):
     """A dataflow whose processes have been started. Owned, from here on, by its server."""
 

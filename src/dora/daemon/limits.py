@@ -57,16 +57,28 @@ def provide(plan: Plan, edges: Iterable[Edge]) -> None:
     Raises:
         DescriptorLimitError: the hard limit does not allow it, here or in a node.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    provide_here(daemon_needs(plan, edges))
     needs = nodes_need(edges)
-    here = daemon_needs(plan, edges) + len(os.listdir("/proc/self/fd"))
     worst = max(needs, key=lambda node: needs[node], default=None)
-    if hard != resource.RLIM_INFINITY:
-        if here > hard:
-            raise DescriptorLimitError(_told("this dataflow needs", here, hard))
-        if worst is not None and needs[worst] > hard:
-            raise DescriptorLimitError(_told(f"node `{worst}` needs", needs[worst], hard))
-    wanted = here + _SPARE if hard == resource.RLIM_INFINITY else min(here + _SPARE, hard)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if worst is not None and hard != resource.RLIM_INFINITY and needs[worst] > hard:
+        raise DescriptorLimitError(_told(f"node `{worst}` needs", needs[worst], hard))
+
+
+def provide_here(more: int = _PER_LOG_EDGE + _PER_NODE) -> None:
+    """Raise this process's soft limit so far that it may open so many files more.
+
+    Raises:
+        DescriptorLimitError: the hard limit does not allow it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = len(os.listdir("/proc/self/fd")) + more
+    if hard == resource.RLIM_INFINITY:
+        wanted = needed + _SPARE
+    elif needed > hard:
+        raise DescriptorLimitError(_told("this dataflow needs", needed, hard))
+    else:
+        wanted = min(needed + _SPARE, hard)
     if soft != resource.RLIM_INFINITY and wanted > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

@@ -192,7 +192,9 @@ class StderrTail:
 
 
 class LogFile:
-    """A node's `log_<node>.jsonl`, and older ones `log_<node>.1.jsonl` (the newest) and up.
+    """A node's `log_<node>.jsonl`, and older ones `log_<node>.jsonl.1` (the newest) and up.
+
+    No node's own file is called so, whatever its id.
 
     Args:
         folder: Where; it exists.
@@ -250,7 +252,7 @@ class LogFile:
         self._size = 0
 
     def _rotated(self, number: int) -> Path:
-        return self.path.with_name(f"{self.path.stem}.{number}.jsonl")
+        return self.path.with_name(f"{self.path.name}.{number}")
 
 
 def _row(line: LogLine) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The daemon's own words about a dataflow, in `log_dora.jsonl` beside the files of its nodes.
 
 An observer that leaves the nodes' lines alone (`daemon.output` writes those). Bounded: older words
-go to `log_dora.1.jsonl`, and from there away.
+go to `log_dora.jsonl.1`, and from there away.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class Reception:
         reason = self._supervisor.refusal(message.node, message.incarnation)
         if reason is not None:
             return reason
-        needed = limits.nodes_need(self._carrier.wiring.edges).get(message.node)
+        needed = limits.nodes_need(self._carrier.wiring.live).get(message.node)
         if needed is not None and link.pid:
             try:
                 limits.provide_for_node(link.pid, needed)

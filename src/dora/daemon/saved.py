@@ -19,7 +19,7 @@ from dora.descriptor.plan import NodePlan, Plan  # noqa: TC001
 if TYPE_CHECKING:
     from dora.transport.endpoint import Listener
 
-FORMAT = 1
+FORMAT = 2
 """Raised by one whenever an older daemon's values could be misread."""
 
 

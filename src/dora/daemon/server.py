@@ -157,7 +157,6 @@ class Server:
         StateDesk(
             visitors,
             self.described,
-            self._plan.descriptor,
             self._flow,
             carrier.wiring,
             self._crew,

@@ -11,7 +11,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from dora.daemon.events import TapAsked, TapEnded
-from dora.daemon.wiring import memory_owner
 from dora.wire.visits import AskTap, Tap
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class TapDesk:
     def sender_is_back(self, node: str) -> None:
         """A node has new memory: tell those who read from it."""
         for link, edges in list(self._edges.items()):
-            if any(memory_owner(edge) == node for edge in edges):
+            if any(edge.memory_owner == node for edge in edges):
                 link.send(*self._wiring.new_arena(node))
 
     def _ask(self, link: Link, ask: AskTap) -> None:

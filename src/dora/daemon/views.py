@@ -7,13 +7,13 @@ two such looks (`monitor.figures`), what nodes use (`daemon.usage`).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dora.daemon.usage import Usage, usage_of
 from dora.wire.visits import AskState, EdgeView, NodeView, OutputView, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from dora.daemon.crew import Crew
     from dora.daemon.edges import Edge
@@ -33,14 +33,12 @@ class StateDesk:
         self,
         visitors: Visitors,
         described: Callable[[], Dataflow],
-        descriptor: Mapping[str, Any],
         flow: Flow,
         wiring: Wiring,
         crew: Crew,
         feed: Callable[[], LogFeed | None],
     ) -> None:
         self._described = described
-        self._descriptor = descriptor
         self._flow = flow
         self._wiring = wiring
         self._crew = crew
@@ -48,7 +46,7 @@ class StateDesk:
         visitors.provide(AskState, self._answer)
 
     def _answer(self, link: Link, _ask: AskState) -> None:
-        flow = self._flow
+        flow, edges = self._flow, self._flow.book.shown()
         pids = {record.id: self._pid(record) for record in flow.roster}
         used = usage_of([pid for pid in pids.values() if pid])
         link.send(
@@ -57,7 +55,7 @@ class StateDesk:
                 phase=flow.phase.name.lower(),
                 now_ns=time.monotonic_ns(),
                 nodes=[
-                    self._node(record, pid, used.get(pid, Usage()))
+                    self._node(record, edges, pid, used.get(pid, Usage()))
                     for record in flow.roster
                     for pid in (pids[record.id],)
                 ],
@@ -66,7 +64,7 @@ class StateDesk:
                     for record in flow.roster
                     for output in record.plan.outputs
                 ],
-                edges=[self._edge(edge) for edge in flow.book.edges.values() if not edge.tap],
+                edges=[self._edge(edge) for edge in edges],
             )
         )
 
@@ -77,10 +75,10 @@ class StateDesk:
             return process.pid
         return (record.pid or 0) if record.linked else 0
 
-    def _node(self, record: NodeRecord, pid: int, used: Usage) -> NodeView:
+    def _node(self, record: NodeRecord, edges: list[Edge], pid: int, used: Usage) -> NodeView:
         plan = record.plan
         process = self._crew.process(record.id, record.incarnation)
-        sources = {e.input: e.source for e in self._flow.book.read_by(record.id)}
+        sources = {e.input: e.source for e in edges if e.receiver == record.id}
         sources |= {t.input: f"dora/timer/nanos/{t.interval_ns}" for t in plan.timers}
         return NodeView(
             id=record.id,
@@ -91,10 +89,10 @@ class StateDesk:
             policy=plan.restart.policy,
             failed=record.failed,
             command=[] if plan.command is None else list(plan.command.argv),
-            inputs=list(dict.fromkeys([*plan.inputs, *sources])),
+            inputs=[one for one in dict.fromkeys([*plan.inputs, *sources]) if one in sources],
             outputs=list(plan.outputs),
             sources=sources,
-            path=self._paths().get(record.id, ""),
+            path=plan.path,
             max_restarts=plan.restart.max_restarts,
             uptime_s=None if process is None else time.monotonic() - process.started_s,
             cpu_s=used.cpu_s,
@@ -129,12 +127,6 @@ class StateDesk:
             timeout_s=edge.input_timeout_s,
             broken=self._is_broken(edge, counts.last_ns),
         )
-
-    def _paths(self) -> dict[str, str]:
-        """What the dataflow file has as `path`, by node."""
-        listed = self._descriptor.get("nodes")
-        nodes = [node for node in listed if isinstance(node, dict)] if listed else []
-        return {str(node.get("id")): str(node.get("path") or "") for node in nodes}
 
     @staticmethod
     def _is_broken(edge: Edge, last_ns: int) -> bool:

@@ -158,15 +158,36 @@ class Wiring:
                 "(`/proc/sys/fs/pipe-max-size`, `/proc/sys/fs/pipe-user-pages-soft`)"
             )
 
-    def note_place(self, edge: Edge, at: int | None) -> None:
-        """Note where on a board a new edge is counted; None: nowhere."""
+    def place_route(self, edge: Edge) -> int | None:
+        """Where on its sender's board a new edge is counted; None: nowhere."""
+        at = None if edge.tap else self.boards.place_route(edge, self._is_settled)
+        return self._noted(edge, at)
+
+    def place_input(self, edge: Edge) -> int | None:
+        """Where on its receiver's board a new edge is counted; None: nowhere."""
+        return self._noted(edge, self.boards.place_input(edge, self._is_settled))
+
+    def _noted(self, edge: Edge, at: int | None) -> int | None:
         if at is None and not edge.tap:
             self._uncounted.add(edge.number)
+        return at
+
+    def _is_settled(self, number: int) -> bool:
+        """Whether an edge is over, and all that was sent on it was read or dropped."""
+        if number in self._pipes:
+            return False
+        counts = self.boards.counts(self._edges[number])
+        return counts.consumed >= counts.sent
 
     @property
     def edges(self) -> Iterable[Edge]:
         """Edges that are not over, and those that were."""
         return self._edges.values()
+
+    @property
+    def live(self) -> list[Edge]:
+        """Edges that are not over."""
+        return [edge for edge in self._edges.values() if edge.number in self._pipes]
 
     def log_memory(self) -> tuple[int, int]:
         """A writable arena for log lines, handed over, and its id."""
@@ -201,14 +222,13 @@ class Wiring:
         `stack_fd` is where the node is to write its stack; it stays the caller's.
         """
         memory = self._fresh_memory(node.id)
-        here = [e for e in self._edges.values() if e.number in self._pipes]
-        here = [edge for edge in here if edge.number not in admit.without]
+        here = [edge for edge in self.live if edge.number not in admit.without]
         outputs = [OutputWire(one, self._routes(here, node.id, one)) for one in node.outputs]
         reads = [edge for edge in here if edge.receiver == node.id and not edge.tap]
         for edge in reads:
             self._close_again(edge.number)
         inputs = [input_wire(edge, takes_over=admit.takes_over) for edge in reads]
-        arenas = self._arenas(dict.fromkeys(memory_owner(edge) for edge in reads))
+        arenas = self._arenas(dict.fromkeys(edge.memory_owner for edge in reads))
         board = self.boards.renew(node.id, outputs, inputs)
         fds = [memory.read_write, board.fd, stack_fd, *(arena.read_only for arena in arenas)]
         for output in outputs:
@@ -257,7 +277,7 @@ class Wiring:
 
     def memory_for(self, edge: Edge) -> tuple[list[ArenaWire], list[int]]:
         """The memory that messages of an edge lie in, and its descriptors, read-only."""
-        arenas = self._arenas([memory_owner(edge)])
+        arenas = self._arenas([edge.memory_owner])
         return [arena.wire for arena in arenas], [arena.read_only for arena in arenas]
 
     def new_arena(self, sender: str) -> tuple[NewArena, list[int]]:
@@ -283,7 +303,7 @@ class Wiring:
         pipes = self._pipes.pop(number, None)
         if pipes is not None:
             close_pipes(pipes)
-            self._forget_memory(memory_owner(self._edges[number]))
+            self._forget_memory(self._edges[number].memory_owner)
         if self._edges[number].tap:
             del self._edges[number]
 
@@ -291,6 +311,7 @@ class Wiring:
         """A node has ended for good: give up its memory once nobody reads it any more."""
         self._retired.add(node)
         self._forget_memory(node)
+        self.boards.retire(node)
 
     def close(self) -> None:
         """Give up every descriptor."""
@@ -309,16 +330,15 @@ class Wiring:
         memory = self._memory_of(node)
         if memory.read_write >= 0:
             return memory
-        for edge in self._edges.values():
-            if memory_owner(edge) == node and edge.number in self._pipes and not edge.tap:
+        for edge in self.live:
+            if edge.memory_owner == node and not edge.tap:
                 waiting = self.waiting(edge.number)  # first: the receiver goes on meanwhile
                 last = waiting + self.boards.counts(edge).consumed
                 # Lines that were dropped are not counted on boards: kept as long as any wait.
                 memory.last[edge.number] = last if edge.feed == "node" else 1 << 62
-        self._earlier.setdefault(node, []).append(memory)
+        self._earlier.setdefault(node, []).append(self._memory.pop(node))
         self._drop_earlier(node)
-        memory = self._memory[node] = self._new_memory(node)
-        return memory
+        return self._memory_of(node)
 
     def _arenas(self, senders: Iterable[str]) -> list[_Memory]:
         """The memory of these senders, earlier ones too in which messages may wait."""
@@ -351,7 +371,7 @@ class Wiring:
         """Give up memory that nobody will be given any more."""
         if sender not in self._retired:
             return
-        if any(memory_owner(self._edges[number]) == sender for number in self._pipes):
+        if any(edge.memory_owner == sender for edge in self.live):
             return
         for memory in (self._memory.pop(sender, None), *self._earlier.pop(sender, ())):
             if memory is not None:
@@ -379,15 +399,10 @@ def input_wire(edge: Edge, *, takes_over: bool = False) -> InputWire:
     return InputWire(
         edge.input,
         edge.number,
-        memory_owner(edge),
+        edge.memory_owner,
         edge.backpressure,
         edge.input_timeout_s,
         None if edge.backpressure else edge.queue_size,
         edge.as_arrow,
         takes_over,
     )
-
-
-def memory_owner(edge: Edge) -> str:
-    """Whose memory the messages of an edge lie in."""
-    return edge.sender if edge.feed == "node" else DAEMON

@@ -145,6 +145,8 @@ class NodePlan(msgspec.Struct, frozen=True):
     download: Download | None = None
     config: dict[str, Any] = {}
     """What `node_config()` returns: `{"inputs": {...}, "outputs": [...]}`."""
+    path: str = ""
+    """As the file has it; empty where it names none, as for operators."""
     source: Path | None = None
     """The node's own Python file, absolute, if `path` names one."""
     operator_sources: dict[str, Path] = {}

@@ -195,6 +195,7 @@ def _plan_node(
         git=origin.git,
         download=origin.download,
         config=_config(node, wiring),
+        path=node.path or "",
         source=source,
         operator_sources=operators,
     )

@@ -1,8 +1,9 @@
 """The files of a log folder: which there are, in order, and their lines, forwards and backwards.
 
-A node's lines stand in `log_<node>.jsonl`, older ones in `log_<node>.1.jsonl` (the newest of them)
-and up. Files are renamed and removed while they are read: what is to be read is opened first.
-Never holds more of a file than a block and a line.
+A node's lines stand in `log_<node>.jsonl`, older ones in `log_<node>.jsonl.1` (the newest of them)
+and up. Files that dora-rs, or an earlier dora, called `log_<node>.1.jsonl` are read too. Files are
+renamed and removed while they are read: what is to be read is opened first. Never holds more of a
+file than a block and a line.
 
 Elsewhere: what a line says (`monitor.log_records`), merging (`monitor.log_reading`), waiting for
 more (`monitor.log_following`), writing (`daemon.logs`).
@@ -28,7 +29,9 @@ MOST_LINE_BYTES = 8 << 20
 """Longer ones are cut. What the daemon writes is shorter: a megabyte, as JSON."""
 BLOCK_BYTES = 1 << 16
 _TRIES = 100
-_NAME = re.compile(r"log_(.+)\.jsonl")
+_NAME = re.compile(r"log_(.+)\.jsonl(?:\.([1-9][0-9]{0,5}))?")
+_FORMS = "log_{}.jsonl.{}", "log_{}.{}.jsonl"
+"""Names of older files: ours, and those that a node's own file may have too."""
 _ROTATED = re.compile(r"(.+)\.([1-9][0-9]{0,5})")
 
 
@@ -56,9 +59,10 @@ class LogFiles:
         self.folder = folder
         self._complain = complain
         self._told: set[str] = set()
-        self._highest: dict[str, int] = {}
+        self._highest: dict[tuple[str, str], int] = {}
+        """By node and form of the name."""
         self._own_names: dict[str, bool] = {}
-        """Of names that look like those of rotated files: whether nodes are called so."""
+        """Of names of the second form: whether nodes are called so."""
 
     def nodes(self) -> list[str]:
         """Whose files there are now, by name.
@@ -67,16 +71,18 @@ class LogFiles:
             FileNotFoundError: there is no folder.
             OSError: it cannot be read.
         """
-        highest: dict[str, int] = {}
+        highest: dict[tuple[str, str], int] = {}
         for name in sorted(os.listdir(self.folder)):
             found = _NAME.fullmatch(name)
             if found is None:
                 continue
-            node, number = self._split(found[1])
+            form, (node, number) = _FORMS[0], (found[1], int(found[2] or 0))
+            if not number:
+                form, (node, number) = _FORMS[1], self._split(found[1])
             if node:
-                highest[node] = max(number, highest.get(node, 0))
+                highest[node, form] = max(number, highest.get((node, form), 0))
         self._highest = highest
-        return sorted(highest)
+        return sorted({node for node, _ in highest})
 
     def parts(self, node: str, *, whole: bool) -> list[Part]:
         """All that there is of a node now, opened, oldest first.
@@ -98,7 +104,7 @@ class LogFiles:
 
     def is_newest(self, node: str, inode: int) -> bool:
         """Whether this is the file that the daemon writes to."""
-        return self._inode(self._path(node, 0)) == inode
+        return self._inode(self._path(node)) == inode
 
     def unreadable(self, path: str, error: OSError) -> None:
         """Tell of a file that cannot be read, once."""
@@ -118,7 +124,7 @@ class LogFiles:
                 if there:
                     found.setdefault(there)
                 met = there != 0 and there == until
-            if self._inode(self._path(node, 0)) == newest:
+            if self._inode(self._path(node)) == newest:
                 break  # none was rotated away meanwhile: this is their order
         return [one for one in found if one != until], met
 
@@ -139,19 +145,20 @@ class LogFiles:
 
         One may be missing, while the one before it has not been renamed yet.
         """
-        missing = 0
-        for number in count():
-            if self._own_names.get(f"{node}.{number}"):
-                continue  # the file of a node of that name
-            path = self._path(node, number)
-            missing = 0 if os.path.lexists(path) else missing + 1
-            if missing > 1 and number > self._highest.get(node, 0):
-                return
-            yield path
+        yield self._path(node)
+        for form in _FORMS:
+            missing = 0
+            for number in count(1):
+                if form == _FORMS[1] and self._own_names.get(f"{node}.{number}"):
+                    continue  # the file of a node of that name
+                path = os.path.join(self.folder, form.format(node, number))
+                missing = 0 if os.path.lexists(path) else missing + 1
+                if missing > 1 and number > self._highest.get((node, form), 0):
+                    break
+                yield path
 
-    def _path(self, node: str, number: int) -> str:
-        rotated = f".{number}" if number else ""
-        return os.path.join(self.folder, f"log_{node}{rotated}.jsonl")
+    def _path(self, node: str) -> str:
+        return os.path.join(self.folder, f"log_{node}.jsonl")
 
     def _inode(self, path: str) -> int:
         """Of the file under this name now; 0: there is none."""
@@ -190,7 +197,7 @@ class LogFiles:
             return stem, 0
         own = self._own_names.get(stem)
         if own is None:
-            line = self._first_line(self._path(stem, 0))
+            line = self._first_line(self._path(stem))
             if line is None:
                 return "", 0
             own = self._own_names[stem] = node_of(line) == stem

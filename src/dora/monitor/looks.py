@@ -5,20 +5,26 @@ Elsewhere: the connection (`dora.client`), what the figures mean (`monitor.figur
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
 from dora import client
-from dora.errors import DoraError, ProtocolError
+from dora.client import GoneError
+from dora.errors import DoraError
 from dora.monitor.figures import figures
 from dora.transport import endpoint
-from dora.wire.visits import AskState, State
 
 if TYPE_CHECKING:
     from typing import Self
 
     from dora.client import Client
     from dora.monitor.figures import Figures
+    from dora.wire.visits import State
+
+
+_AGAIN_S = 10.0
+"""Until one that did not let us look is asked again."""
 
 
 class Looks:
@@ -36,8 +42,8 @@ class Looks:
     def __init__(self, dataflow: str | None = None, node: str | None = None) -> None:
         self._clients: dict[str, Client] = {}
         self._last: dict[str, State] = {}
-        self._others: set[str] = set()
-        """Ids of those that are not to be looked at, or do not let this version look."""
+        self._others: dict[str, float] = {}
+        """Ids of those that are not looked at, and when to ask them again (monotonic, s)."""
         self._all = dataflow is None and node is None
         if not self._all:
             one = client.connect(dataflow, node)
@@ -53,7 +59,7 @@ class Looks:
             self._join()
         found = []
         for name, one in sorted(self._clients.items()):  # oldest first
-            state = self._state(one)
+            state = self._state(name, one)
             if state is None:
                 self._clients.pop(name).close()
                 self._last.pop(name, None)
@@ -78,32 +84,34 @@ class Looks:
         """Connect to dataflows of this checkout that are new."""
         for address in endpoint.running():
             name = endpoint.name_of(address)
-            if name in self._clients or name in self._others:
+            if name in self._clients or time.monotonic() < self._others.get(name, 0.0):
                 continue
             try:
                 one = client.Client(address)
-            except OSError:
+            except (OSError, GoneError):
                 continue  # it has just ended
-            except DoraError:  # of another version, or it does not answer
-                self._others.add(name)
+            except DoraError:  # of another version, or too busy to answer
+                self._others[name] = time.monotonic() + _AGAIN_S
                 continue
-            if one.dataflow.checkout == endpoint.checkout():
+            if client.is_near(one.dataflow):
                 self._clients[name] = one
             else:
                 one.close()
-                self._others.add(name)
+                self._others[name] = math.inf
 
-    def _state(self, one: Client) -> State | None:
-        """None if the dataflow has ended."""
+    def _state(self, name: str, one: Client) -> State | None:
+        """None if the dataflow has ended. A daemon that was replaced is asked anew."""
         try:
-            answer = one.ask(AskState())
+            try:
+                return one.state()
+            except (OSError, GoneError):
+                one.close()
+                one = self._clients[name] = client.Client(endpoint.address_of(name))
+                return one.state()
+        except (OSError, GoneError):
+            return None
         except DoraError as exc:
-            if one.dataflow.id not in {flow.id for flow in client.running()}:
-                return None
             raise DoraError(f"dataflow `{one.dataflow.name}`: {exc}") from exc
-        if not isinstance(answer, State):
-            raise ProtocolError(f"the daemon answered {type(answer).__name__} to a question")
-        return answer
 
 
 def measure(over_s: float, dataflow: str | None = None, node: str | None = None) -> list[Figures]:

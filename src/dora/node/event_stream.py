@@ -84,7 +84,7 @@ class EventStream:
         self._pump = pump
         self._control_fd = control_fd
         self._merged: list[Callable[[], None]] = []
-        self._inputs = OpenInputs(ports, timers, endless, end_without_timers=end_without_timers)
+        self._inputs = OpenInputs(timers, endless, end_without_timers=end_without_timers)
         self._wake = Wake(self._serve_hungry)
         self._epoll = select.epoll()
         self._waiting = Waiting(self._epoll, spin_us, self.turn)
@@ -94,7 +94,7 @@ class EventStream:
         for timer in timers:
             self._watch(timer.fd, timer)
         for port in ports:
-            self._watch_port(port, [])
+            self.add_port(port)
 
     @property
     def input_ids(self) -> frozenset[str] | None:

@@ -12,8 +12,6 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from dora.node.inputs import InputPort
     from dora.node.timers import Timer
 
@@ -22,7 +20,6 @@ class OpenInputs:
     """The ports of a stream.
 
     Args:
-        ports: Inputs from other nodes.
         timers: Inputs that tick.
         endless: Ids of inputs that never close of themselves.
         end_without_timers: Timers and endless inputs do not keep the stream open.
@@ -30,21 +27,20 @@ class OpenInputs:
 
     def __init__(
         self,
-        ports: Iterable[InputPort],
         timers: list[Timer],
         endless: frozenset[str],
         *,
         end_without_timers: bool,
     ) -> None:
         self.timers = timers
-        self.ports = {port.id: port for port in ports}
+        self.ports: dict[str, InputPort] = {}
         """By id: the one that is read, or was read last."""
-        self._open = set(self.ports)
+        self._open: set[str] = set()
         self._endless = endless
         self._all_end = end_without_timers
         self._next: dict[str, deque[InputPort]] = defaultdict(deque)
-        self._data = self._open - endless
-        self._ever_data = bool(self._data)
+        self._data: set[str] = set()
+        self._ever_data = False
         self.over = False
         """Whether nothing more is to be read at all."""
 

@@ -16,7 +16,7 @@ import msgspec
 
 from dora.errors import ProtocolError
 
-PROTOCOL = 3
+PROTOCOL = 4
 """Raised by one whenever an older peer could misread a message, a ticket or a board."""
 
 STACK_SIGNAL = 43
