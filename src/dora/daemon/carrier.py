@@ -162,7 +162,7 @@ class Carrier:
         for timer in saved.timers:
             event = TimerFired(TimerName[timer.timer], timer.node, timer.incarnation)
             self._await(event, max(0.0, timer.at_s - self._loop.time()))
-        closed, _, _, detached = map(set, saved.flow.marks)
+        closed, _, _, detached, *_ = map(set, saved.flow.marks)
         for number in closed.difference(saved.wiring.closed):  # there was no room for the ticket
             self._closer.close_edge(number, detached=number in detached)
         for record in self._roster:
