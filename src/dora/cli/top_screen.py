@@ -72,7 +72,7 @@ class _Question(ModalScreen[bool]):
         self._text = text
 
     def compose(self) -> ComposeResult:
-        yield Static(f"{self._text}\n\n[b]y[/b] yes    [b]n[/b] no")
+        yield Static(f"{self._text}\n\ny: yes    n: no", markup=False)
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)
