@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.monitor.states import FLOW, LATER, START
+from tests.monitor.states import EDGE, FLOW, LATER, START
 
 from dora.cli.top_choice import LOOKING, NONE, Choice
 from dora.cli.top_rows import (
@@ -48,6 +48,13 @@ def test_every_column_can_be_sorted_by(falling: bool) -> None:
     for edge_column in EDGE_COLUMNS:
         order = Order(edge_column.title, falling)
         assert len(arranged(edge_rows(FIGURES), EDGE_COLUMNS, order)) == 2
+
+
+def test_a_wire_that_was_laid_again_has_a_row_of_its_own() -> None:
+    again = replace(LATER, edges=[replace(EDGE, open=False), replace(EDGE, number=1)])
+    rows = edge_rows(figures(None, again))
+    assert [row.target for row in rows] == ["plot/image", "plot/image", "-"]
+    assert len({row.name for row in rows}) == 3
 
 
 @given(st.text(max_size=40), st.integers(3, 40))

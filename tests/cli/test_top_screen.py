@@ -276,6 +276,29 @@ def test_names_are_shortened_on_a_narrow_terminal_and_whole_after_it_grew() -> N
         drive(act, size=(80, 24))
 
 
+def test_of_many_lines_the_last_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+    def put(first: int, last: int) -> None:
+        rows = [
+            {"ts": "2026-01-31T12:00:00Z", "level": "info", "node": "camera", "msg": f"{number}"}
+            for number in range(first, last + 1)
+        ]
+        with (tmp_path / "log_camera.jsonl").open("a") as file:
+            file.write("".join(f"{json.dumps(row)}\n" for row in rows))
+
+    async def act(screen: Screen) -> None:
+        await screen.until(lambda: len(screen.log) == 200)
+        assert screen.log[0].endswith("camera: 801")
+        put(1001, 1500)
+        await screen.until(lambda: screen.log[-1].endswith("camera: 1500"))
+        came = screen.log[200:]
+        left_out = [int(line.split()[1]) for line in came if line.startswith("…")]
+        assert sum(left_out) + len(came) - len(left_out) == 500
+
+    put(1, 1000)
+    with robot(replace(START, dataflow=replace(FLOW, log_dir=str(tmp_path)))):
+        drive(act)
+
+
 @pytest.mark.parametrize("key", ["q", "ctrl+c"])
 def test_it_is_left_by_q_and_by_ctrl_c(key: str) -> None:
     async def act(screen: Screen) -> None:

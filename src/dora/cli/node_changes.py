@@ -32,8 +32,7 @@ def end_node(
     grace_s: float | None,
 ) -> int:
     """End a node's process; returns when that has been done."""
-    click.echo(ask_node(action, node, dataflow, grace_s))
-    return 0
+    return _say(ask_node(action, node, dataflow, grace_s))
 
 
 def ask_node(
@@ -98,7 +97,12 @@ def wire(
 
 
 def _tell(connected: client.Client, question: msgspec.Struct) -> int:
-    click.echo(_asked(connected, question))
+    return _say(_asked(connected, question))
+
+
+def _say(text: str) -> int:
+    if text:
+        click.echo(text)
     return 0
 
 

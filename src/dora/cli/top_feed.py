@@ -31,7 +31,9 @@ FIRST_LOOK_S = 0.5
 LOG_EVERY_S = 0.25
 _END_WITHIN_S = 0.5
 MOST_LINES = 1000
-"""Of a log that are shown."""
+"""Of a log that are kept for scrolling back."""
+MOST_AT_ONCE = 200
+"""Of a log that are told: no more can be read by anybody, and a screen takes its time for them."""
 
 
 class Seen(NamedTuple):
@@ -138,7 +140,7 @@ class _Trail:
         files = LogFiles(folder, self._complaints.append)
         found = files.parts(node, whole=False)
         parts = {node: found} if found else {}  # it may not have printed yet
-        self._before = tail(files, parts, Wanted(), MOST_LINES)
+        self._before = tail(files, parts, Wanted(), MOST_AT_ONCE)
         self._follower = Follower(files, parts, node, self._complaints.append)
         self._display = Display("pretty", "stdout", {}, colour=False, dataflow_id=dataflow.id)
 
@@ -148,7 +150,9 @@ class _Trail:
         self._before = []
         told = [f"WARNING {text}" for text in self._complaints]
         self._complaints.clear()
-        return [*told, *self._shown(records[-MOST_LINES:])]
+        if (left_out := len(records) - MOST_AT_ONCE) > 0:
+            told.append(f"… {left_out} lines left out")
+        return [*told, *self._shown(records[-MOST_AT_ONCE:])]
 
     def close(self) -> None:
         """Give up its files."""

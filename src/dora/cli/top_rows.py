@@ -54,8 +54,8 @@ class EdgeRow(NamedTuple):
 
     @property
     def name(self) -> str:
-        """From where to where, which no other row has."""
-        return f"{self.source} {self.target}"
+        """What no other row has; a wire that was taken away and laid again is two edges."""
+        return self.source if self.edge is None else str(self.edge.view.number)
 
 
 class Order(NamedTuple):

@@ -72,7 +72,7 @@ class _Question(ModalScreen[bool]):
         self._text = text
 
     def compose(self) -> ComposeResult:
-        yield Static(f"{self._text}\n\n[b]y[/b] yes    [b]n[/b] no")
+        yield Static(f"{self._text}\n\ny: yes    n: no", markup=False)
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)
@@ -189,7 +189,7 @@ class Top(App[None]):
         Binding("escape", "clear_filter", show=False),
     ]
     CSS = """
-    #told, #log-title { height: 1; text-style: bold; }
+    #told, #log-title { height: 1; text-style: bold; text-wrap: nowrap; text-overflow: ellipsis; }
     #nodes, #edges { height: auto; max-height: 33%; }
     #edges, #log-pane { margin-top: 1; }
     #log-pane { height: 1fr; }
@@ -199,7 +199,8 @@ class Top(App[None]):
     DataTable > .datatable--header { background: ansi_default; color: ansi_default; }
     DataTable > .datatable--cursor { background: ansi_default; color: ansi_default; }
     DataTable:focus > .datatable--cursor { text-style: reverse; }
-    DataTable:blur > .datatable--cursor { text-style: bold underline; }
+    #nodes:blur > .datatable--cursor { text-style: bold underline; }
+    #edges:blur > .datatable--cursor { text-style: none; }
     """
 
     def __init__(self, looks: Looks, interval_s: float) -> None:
@@ -256,13 +257,13 @@ class Top(App[None]):
             if what.anew:
                 self._lines.clear()
             for line in what.lines:
-                self._lines.write(Text.from_ansi(line))
+                self._lines.write(Text.from_ansi(line), expand=True)
             return
         self._draw()
 
     def _draw(self) -> None:
         """Show what is known now."""
-        self._told.update(self._choice.told(self._pattern))
+        self._told.update(self._choice.told(self._pattern), layout=False)
         flow = self._choice.flow
         if flow is None:
             return
@@ -288,7 +289,7 @@ class Top(App[None]):
     def _tell_log(self) -> None:
         node = "" if self._logged is None else self._logged[1]
         held = "" if self._lines.auto_scroll else ", held"
-        self._log_title.update(f"log of {node}{held}")
+        self._log_title.update(f"log of {node}{held}", layout=False)
 
     @on(DataTable.HeaderSelected)
     def _sort_clicked(self, event: DataTable.HeaderSelected) -> None:
