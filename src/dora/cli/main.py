@@ -65,6 +65,7 @@ _LATER = {
     "param": "param_commands:param",
     "prepare": "build_commands:prepare",
     "ps": "dataflow_commands:list_",
+    "replay": "replay_command:replay",
     "restart": "dataflow_commands:restart",
     "start": "start_command:start",
     "status": "health_commands:status",

@@ -57,6 +57,11 @@ class Actor:
         self.running = True
         self._show = show
 
+    @property
+    def stderr(self) -> str:
+        """What it wrote there so far."""
+        return self.written["stderr"].decode(errors="replace")
+
     def read(self, stream: str) -> bool:
         """Take in what it wrote; False at the end."""
         try:
@@ -300,7 +305,7 @@ class Driver:
             poll.poll(_KILL_S * 1000)
             actor.drain()
             now_s = self._coordinator.now_ns / 1e9
-            stack = actor.written["stderr"].decode(errors="replace").strip()
+            stack = actor.stderr.strip()
             raise SimulationError(
                 f"node `{actor.id}` hangs: it computes for more than {self._hang_s:g} s of real "
                 f"time (at {now_s:g} s of virtual time). Where it stands, and what it wrote:\n"

@@ -201,7 +201,7 @@ class _Ran:
                 },
                 self.time_s,
                 stdout=actor.written["stdout"].decode(errors="replace"),
-                stderr=actor.written["stderr"].decode(errors="replace"),
+                stderr=actor.stderr,
                 failure=actor.failure,
             )
         return runs

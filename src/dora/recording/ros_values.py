@@ -1,0 +1,404 @@
+"""ROS messages → values and metadata as a node of a dataflow wants them. Pure.
+
+    Image                 uint8[h, w, 3], uint16[h, w], ...; metadata `encoding`
+    CompressedImage       the file's bytes; metadata `encoding`: `jpeg`, `png`
+    PointCloud2           float32[points, fields], x y z first; metadata `fields`
+    LaserScan             float32[rays], the ranges; the angles in the metadata
+    Pose, Odometry, ...   the structs of `std/math/v1` and `std/control/v1`
+    JointState, Twist     likewise
+    a number, a text      the same; arrays of numbers with their layout as shape
+    anything else         an Arrow struct of all its fields
+
+`header` moves into the metadata, as `frame_id` and `stamp_ns`; covariances too. A TFMessage becomes
+one message for each transform in it. ROS 1 and ROS 2 look the same here (`recording.bags`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from dora.errors import ReplayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy.typing as npt
+
+    Value = tuple[Any, dict[str, Any]]
+    Fields = Callable[[str], list[tuple[str, Any]]]
+    """From a message type to its fields: names, and types as `bags.fields_of` gives them."""
+
+VECTOR = pa.struct([(axis, pa.float64()) for axis in "xyz"])
+QUATERNION = pa.struct([(axis, pa.float64()) for axis in "xyzw"])
+POSE = pa.struct([("position", VECTOR), ("orientation", QUATERNION)])
+TRANSFORM = pa.struct([("translation", VECTOR), ("rotation", QUATERNION)])
+TWIST = pa.struct([("linear", VECTOR), ("angular", VECTOR)])
+ODOMETRY = pa.struct([("pose", POSE), ("twist", TWIST), ("frame_id", pa.string())])
+JOINTS = pa.struct(
+    [
+        ("names", pa.list_(pa.string())),
+        ("positions", pa.list_(pa.float64())),
+        ("velocities", pa.list_(pa.float64())),
+        ("efforts", pa.list_(pa.float64())),
+    ]
+)
+IMU = pa.struct(
+    [
+        ("orientation", QUATERNION),
+        ("angular_velocity", VECTOR),
+        ("linear_acceleration", VECTOR),
+    ]
+)
+
+_PIXELS: dict[str, tuple[str, int]] = {
+    "mono8": ("u1", 1),
+    "mono16": ("u2", 1),
+    "rgb8": ("u1", 3),
+    "bgr8": ("u1", 3),
+    "rgba8": ("u1", 4),
+    "bgra8": ("u1", 4),
+    "rgb16": ("u2", 3),
+    "bgr16": ("u2", 3),
+    "rgba16": ("u2", 4),
+    "bgra16": ("u2", 4),
+    "yuv422": ("u1", 2),
+    "uyvy": ("u1", 2),
+    "yuyv": ("u1", 2),
+    "yuv422_yuy2": ("u1", 2),
+    **{f"bayer_{order}8": ("u1", 1) for order in ("rggb", "bggr", "gbrg", "grbg")},
+    **{f"bayer_{order}16": ("u2", 1) for order in ("rggb", "bggr", "gbrg", "grbg")},
+    **{
+        f"{name}C{channels}": (code, channels)
+        for name, code in (
+            ("8U", "u1"),
+            ("8S", "i1"),
+            ("16U", "u2"),
+            ("16S", "i2"),
+            ("32S", "i4"),
+            ("32F", "f4"),
+            ("64F", "f8"),
+        )
+        for channels in (1, 2, 3, 4)
+    },
+}
+"""Encodings of `sensor_msgs/Image`: the type of a channel, and how many a pixel has."""
+
+_POINT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
+_SCAN_FACTS = (
+    "angle_min",
+    "angle_max",
+    "angle_increment",
+    "time_increment",
+    "scan_time",
+    "range_min",
+    "range_max",
+)
+_LEVELS = {1: "debug", 2: "info", 4: "warn", 8: "error", 16: "critical"}
+"""Of ROS 1; those of ROS 2 are ten times the place: 10, 20, 30, ..."""
+_LEVELS |= {10: "debug", 20: "info", 30: "warn", 40: "error", 50: "critical"}
+
+
+def values_of(message: Any, kind: str, fields: Fields) -> Iterator[Value]:
+    """The values of a message, each with its metadata; seldom more than one.
+
+    Args:
+        message: As `rosbags` reads it: an object with the message's fields.
+        kind: Its type: `sensor_msgs/msg/Image`.
+        fields: Tells the fields of types that are converted one by one.
+
+    Raises:
+        ReplayError: it is damaged, or of a form that is not known.
+    """
+    if kind == "tf2_msgs/msg/TFMessage":
+        for one in message.transforms:
+            yield _transform_stamped(one)
+        return
+    convert = _CONVERSIONS.get(kind)
+    if convert is None:
+        yield _anything(message, kind, fields)
+        return
+    value, metadata = convert(message)
+    yield value, {**_header(message), **metadata}
+
+
+def _header(message: Any) -> dict[str, Any]:
+    header = getattr(message, "header", None)
+    if header is None:
+        return {}
+    stamp_ns = header.stamp.sec * 10**9 + header.stamp.nanosec
+    return {"frame_id": header.frame_id, "stamp_ns": stamp_ns}
+
+
+# ---- images and points ----
+
+
+def _image(message: Any) -> Value:
+    height, width, encoding = message.height, message.width, message.encoding
+    facts = {"encoding": encoding, "width": width, "height": height}
+    raw = np.asarray(message.data, np.uint8)
+    if encoding not in _PIXELS:
+        rows = raw.reshape(height, message.step) if raw.size == height * message.step else raw
+        return rows, facts
+    code, channels = _PIXELS[encoding]
+    dtype = np.dtype(code).newbyteorder(">" if message.is_bigendian else "<")
+    row_bytes = width * channels * dtype.itemsize
+    if message.step < row_bytes or raw.size < height * message.step:
+        raise ReplayError(
+            f"an image of {width} x {height} pixels of `{encoding}` has only {raw.size} bytes"
+        )
+    rows = raw[: height * message.step].reshape(height, message.step)[:, :row_bytes]
+    pixels = np.ascontiguousarray(rows).view(dtype).astype(dtype.newbyteorder("="), copy=False)
+    return pixels.reshape((height, width, channels) if channels > 1 else (height, width)), facts
+
+
+def _compressed(message: Any) -> Value:
+    text = message.format.lower()
+    if "compresseddepth" in text:
+        encoding = "compressedDepth"
+    else:
+        known = ("jpeg", "jpg", "png", "webp", "h264", "h265")
+        encoding = next((name for name in known if name in text), text)
+    encoding = "jpeg" if encoding == "jpg" else encoding
+    return np.asarray(message.data, np.uint8), {"encoding": encoding, "format": message.format}
+
+
+def _points(message: Any) -> Value:
+    """All fields as columns: x, y, z, then the others in their order."""
+    order = "><"[not message.is_bigendian]
+    wide = any(_POINT_TYPES.get(field.datatype) == "f8" for field in message.fields)
+    dtype = np.dtype("f8" if wide else "f4")
+    count = message.width * message.height
+    raw = np.asarray(message.data, np.uint8)
+    packed = message.width * message.point_step
+    if raw.size < message.height * message.row_step or message.row_step < packed:
+        raise ReplayError(f"a cloud of {count} points has only {raw.size} bytes")
+    if message.row_step != packed:
+        rows = raw[: message.height * message.row_step].reshape(message.height, -1)
+        raw = np.ascontiguousarray(rows[:, :packed]).reshape(-1)
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for field in message.fields:
+        code = _POINT_TYPES.get(field.datatype)
+        if code is None:
+            raise ReplayError(
+                f"field `{field.name}` of a cloud has the unknown type {field.datatype}"
+            )
+        for number in range(max(1, field.count)):
+            name = field.name if field.count <= 1 else f"{field.name}_{number}"
+            offset = field.offset + number * np.dtype(code).itemsize
+            columns[name] = np.ndarray(
+                (count,), order + code, raw, offset=offset, strides=(message.point_step,)
+            )
+    names = sorted(columns, key=lambda name: "xyz".find(name) if name in ("x", "y", "z") else 3)
+    cloud = np.empty((count, len(names)), dtype)
+    for at, name in enumerate(names):
+        cloud[:, at] = columns[name]
+    facts = {"fields": names, "width": message.width, "height": message.height}
+    return cloud, {"primitive": "points3d", **facts}
+
+
+def _scan(message: Any) -> Value:
+    facts: dict[str, Any] = {name: float(getattr(message, name)) for name in _SCAN_FACTS}
+    if len(message.intensities):
+        facts["intensities"] = np.asarray(message.intensities, np.float32).tolist()
+    return np.asarray(message.ranges, np.float32), facts
+
+
+def _grid(message: Any) -> Value:
+    info = message.info
+    facts = {"resolution": float(info.resolution), "origin": _pose(info.origin)}
+    return np.asarray(message.data, np.int8).reshape(info.height, info.width), facts
+
+
+# ---- what stands in space, and moves ----
+
+
+def _vector(message: Any) -> dict[str, float]:
+    return {axis: float(getattr(message, axis)) for axis in "xyz"}
+
+
+def _quaternion(message: Any) -> dict[str, float]:
+    return {axis: float(getattr(message, axis)) for axis in "xyzw"}
+
+
+def _pose(message: Any) -> dict[str, Any]:
+    turn = _quaternion(message.orientation)
+    return {"position": _vector(message.position), "orientation": turn}
+
+
+def _twist(message: Any) -> dict[str, Any]:
+    return {"linear": _vector(message.linear), "angular": _vector(message.angular)}
+
+
+def _struct(value: dict[str, Any], kind: pa.DataType) -> Any:
+    return pa.array([value], kind)
+
+
+def _covariance(name: str, values: Any) -> dict[str, Any]:
+    """A covariance as metadata, unless it says nothing."""
+    return {name: np.asarray(values).tolist()} if np.any(values) else {}
+
+
+def _odometry(message: Any) -> Value:
+    value = {
+        "pose": _pose(message.pose.pose),
+        "twist": _twist(message.twist.twist),
+        "frame_id": message.header.frame_id,
+    }
+    facts = {
+        "child_frame_id": message.child_frame_id,
+        **_covariance("pose_covariance", message.pose.covariance),
+        **_covariance("twist_covariance", message.twist.covariance),
+    }
+    return _struct(value, ODOMETRY), facts
+
+
+def _transform(message: Any) -> Any:
+    value = {
+        "translation": _vector(message.translation),
+        "rotation": _quaternion(message.rotation),
+    }
+    return _struct(value, TRANSFORM)
+
+
+def _transform_stamped(message: Any) -> Value:
+    facts = {**_header(message), "child_frame_id": message.child_frame_id}
+    return _transform(message.transform), facts
+
+
+def _imu(message: Any) -> Value:
+    value = {
+        "orientation": _quaternion(message.orientation),
+        "angular_velocity": _vector(message.angular_velocity),
+        "linear_acceleration": _vector(message.linear_acceleration),
+    }
+    facts: dict[str, Any] = {}
+    for name in value:
+        facts |= _covariance(f"{name}_covariance", getattr(message, f"{name}_covariance"))
+    return _struct(value, IMU), facts
+
+
+def _joints(message: Any) -> Value:
+    value = {
+        "names": list(message.name),
+        "positions": np.asarray(message.position).tolist(),
+        "velocities": np.asarray(message.velocity).tolist(),
+        "efforts": np.asarray(message.effort).tolist(),
+    }
+    return _struct(value, JOINTS), {}
+
+
+# ---- text and numbers ----
+
+
+def _log(message: Any) -> Value:
+    facts = {"level": _LEVELS.get(message.level, "info"), "node": message.name}
+    return message.msg, facts
+
+
+def _plainly(message: Any) -> Value:
+    return message.data, {}
+
+
+def _numbers(message: Any) -> Value:
+    """An array, with its layout as shape if that fits."""
+    data = np.asarray(message.data)
+    shape = tuple(dimension.size for dimension in message.layout.dim)
+    if shape and int(np.prod(shape)) == data.size:
+        data = data.reshape(shape)
+    return data, {}
+
+
+_NUMBERS = {
+    **dict.fromkeys(("Bool", "String", "Float32", "Float64"), _plainly),
+    **{f"{sign}Int{bits}": _plainly for sign in ("", "U") for bits in (8, 16, 32, 64)},
+    **{f"{sign}Int{bits}MultiArray": _numbers for sign in ("", "U") for bits in (8, 16, 32, 64)},
+    **dict.fromkeys(("Float32MultiArray", "Float64MultiArray"), _numbers),
+}
+_CONVERSIONS: dict[str, Callable[[Any], Value]] = {
+    "sensor_msgs/msg/Image": _image,
+    "sensor_msgs/msg/CompressedImage": _compressed,
+    "sensor_msgs/msg/PointCloud2": _points,
+    "sensor_msgs/msg/LaserScan": _scan,
+    "sensor_msgs/msg/Imu": _imu,
+    "sensor_msgs/msg/JointState": _joints,
+    "nav_msgs/msg/Odometry": _odometry,
+    "nav_msgs/msg/OccupancyGrid": _grid,
+    "geometry_msgs/msg/Vector3": lambda m: (_struct(_vector(m), VECTOR), {}),
+    "geometry_msgs/msg/Point": lambda m: (_struct(_vector(m), VECTOR), {}),
+    "geometry_msgs/msg/Vector3Stamped": lambda m: (_struct(_vector(m.vector), VECTOR), {}),
+    "geometry_msgs/msg/PointStamped": lambda m: (_struct(_vector(m.point), VECTOR), {}),
+    "geometry_msgs/msg/Quaternion": lambda m: (_struct(_quaternion(m), QUATERNION), {}),
+    "geometry_msgs/msg/Pose": lambda m: (_struct(_pose(m), POSE), {}),
+    "geometry_msgs/msg/PoseStamped": lambda m: (_struct(_pose(m.pose), POSE), {}),
+    "geometry_msgs/msg/PoseWithCovarianceStamped": lambda m: (
+        _struct(_pose(m.pose.pose), POSE),
+        _covariance("covariance", m.pose.covariance),
+    ),
+    "geometry_msgs/msg/Transform": lambda m: (_transform(m), {}),
+    "geometry_msgs/msg/TransformStamped": _transform_stamped,
+    "geometry_msgs/msg/Twist": lambda m: (_struct(_twist(m), TWIST), {}),
+    "geometry_msgs/msg/TwistStamped": lambda m: (_struct(_twist(m.twist), TWIST), {}),
+    "rosgraph_msgs/msg/Log": _log,
+    "rcl_interfaces/msg/Log": _log,
+    **{f"std_msgs/msg/{name}": convert for name, convert in _NUMBERS.items()},
+}
+
+
+# ---- anything else ----
+
+_BASIC = {
+    "bool": pa.bool_(),
+    "byte": pa.uint8(),
+    "char": pa.uint8(),
+    "octet": pa.uint8(),
+    "string": pa.string(),
+    "wstring": pa.string(),
+    **{
+        name: getattr(pa, name)()
+        for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+    },
+    "float32": pa.float32(),
+    "float64": pa.float64(),
+    "float128": pa.float64(),
+}
+
+
+def _anything(message: Any, kind: str, fields: Fields) -> Value:
+    """A struct of all fields but the header."""
+    schema = _struct_type(kind, fields, leave_out="header")
+    if not schema.num_fields:
+        return pa.nulls(1), _header(message)
+    value = {field.name: _plain(getattr(message, field.name)) for field in schema}
+    return _struct(value, schema), _header(message)
+
+
+def _struct_type(kind: str, fields: Fields, leave_out: str = "") -> pa.StructType:
+    return pa.struct(
+        [(name, _type(given, fields)) for name, given in fields(kind) if name != leave_out]
+    )
+
+
+def _type(given: Any, fields: Fields) -> pa.DataType:
+    """The Arrow type of a field: a name of ROS, or a list that holds the type of its elements."""
+    if isinstance(given, list):
+        element = _type(given[0], fields)
+        return pa.binary() if element == pa.uint8() else pa.list_(element)
+    return _BASIC.get(given) or _struct_type(given, fields)
+
+
+def _plain(value: Any) -> Any:
+    """A field's value as Python has it."""
+    if isinstance(value, np.ndarray):
+        return value.tobytes() if value.dtype == np.uint8 else [_plain(v) for v in value.tolist()]
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if hasattr(value, "__dataclass_fields__"):
+        return {
+            name: _plain(getattr(value, name))
+            for name in value.__dataclass_fields__
+            if name != "__msgtype__" and not name.isupper()
+        }
+    return value
