@@ -16,13 +16,13 @@ import msgspec
 from dora.errors import ReplayError
 from dora.ids import is_node_id, is_port_id, suggest
 from dora.recording.message import RecordedMessage
-from dora.recording.ros_values import values_of
+from dora.recording.ros_values import TYPES, values_of
 from dora.transport.sender import materialise
 from dora.wire import metadata as wire_metadata
 from dora.wire.payload import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_.\-]+")
@@ -97,8 +97,8 @@ class Bag:
     def __exit__(self, *_: object) -> None:
         self._reader.close()
 
-    def messages(self) -> Iterator[RecordedMessage]:
-        """All messages of the topics, in the order of the bag."""
+    def messages(self) -> Iterator[tuple[RecordedMessage, str]]:
+        """All messages of the topics, in the order of the bag, each with the type it has here."""
         outputs = {topic.name: topic.output for topic in self.topics}
         wanted = [one for one in self._reader.connections if one.topic in outputs]
         fields = _fields_of(self._reader.typestore)
@@ -106,13 +106,14 @@ class Bag:
             if connection.topic in self.skipped:
                 continue
             try:
-                message = self._reader.deserialize(raw, connection.msgtype)
+                given = self._reader.deserialize(raw, connection.msgtype)
             except Exception as exc:  # whatever its own generated code stumbles over
                 self.skipped[connection.topic] = f"`{connection.msgtype}`: {exc}"
                 continue
             try:
-                for value, metadata in values_of(message, connection.msgtype, fields):
-                    yield _recorded(outputs[connection.topic], value, metadata, time_ns)
+                for value, metadata in values_of(given, connection.msgtype, fields):
+                    message = _recorded(outputs[connection.topic], value, metadata, time_ns)
+                    yield message, TYPES.get(connection.msgtype, "")
             except ReplayError as exc:
                 raise ReplayError(f"topic `{connection.topic}`: {exc}") from exc
 
@@ -176,12 +177,3 @@ def _fields_of(store: Any) -> Callable[[str], list[tuple[str, Any]]]:
         return [(field, type_of(given)) for field, given in found]
 
     return fields
-
-
-def counted(
-    messages: Iterable[RecordedMessage], counts: dict[str, int]
-) -> Iterator[RecordedMessage]:
-    """The messages as they are; how many of each output there were is added to `counts`."""
-    for message in messages:
-        counts[message.topic] = counts.get(message.topic, 0) + 1
-        yield message

@@ -346,6 +346,23 @@ _CONVERSIONS: dict[str, Callable[[Any], Value]] = {
     **{f"std_msgs/msg/{name}": convert for name, convert in _NUMBERS.items()},
 }
 
+TYPES = {
+    "sensor_msgs/msg/Image": "std/media/v1/Image",
+    "sensor_msgs/msg/CompressedImage": "std/media/v1/CompressedImage",
+    "sensor_msgs/msg/PointCloud2": "std/media/v1/PointCloud",
+    "sensor_msgs/msg/JointState": "std/control/v1/JointState",
+    "nav_msgs/msg/Odometry": "std/control/v1/Odometry",
+    "geometry_msgs/msg/Twist": "std/control/v1/Twist",
+    "geometry_msgs/msg/TwistStamped": "std/control/v1/Twist",
+    "geometry_msgs/msg/Pose": "std/math/v1/Pose",
+    "geometry_msgs/msg/PoseStamped": "std/math/v1/Pose",
+    "geometry_msgs/msg/PoseWithCovarianceStamped": "std/math/v1/Pose",
+    "geometry_msgs/msg/Transform": "std/math/v1/Transform",
+    "geometry_msgs/msg/TransformStamped": "std/math/v1/Transform",
+    "tf2_msgs/msg/TFMessage": "std/math/v1/Transform",
+}
+"""The types of the standard library that messages have here."""
+
 
 # ---- anything else ----
 
