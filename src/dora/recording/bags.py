@@ -102,6 +102,10 @@ class Bag:
         outputs = {topic.name: topic.output for topic in self.topics}
         wanted = [one for one in self._reader.connections if one.topic in outputs]
         fields = _fields_of(self._reader.typestore)
+        for one in wanted:
+            if one.msgtype not in self._reader.typestore.fielddefs:
+                why = f"`{one.msgtype}` is defined neither in the bag nor by ROS 2"
+                self.skipped[one.topic] = why
         for connection, time_ns, raw in self._reader.messages(connections=wanted):
             if connection.topic in self.skipped:
                 continue

@@ -54,7 +54,7 @@ def export(
     """
     chosen = chosen_topics(recording, topics)
     if kind in ("png", "mp4"):
-        chosen = _images(chosen, topics, kind, tell)
+        chosen = _images(chosen, topics, tell)
     write = {"parquet": write_parquet, "numpy": write_npz, "png": _write_png, "mp4": _write_mp4}
     written: list[Path] = []
     for topic in chosen:
@@ -101,19 +101,19 @@ def chosen_topics(
 def _images(
     chosen: dict[str, list[RecordedTopic]],
     wished: Collection[str] | None,
-    kind: str,
     tell: Callable[[str], None],
 ) -> dict[str, list[RecordedTopic]]:
     """The topics that hold pictures."""
-    found = {}
+    found, others = {}, []
     for name, channels in chosen.items():
         if all(channel.kind in IMAGE_KINDS for channel in channels):
             found[name] = channels
             continue
-        what = f"`{name}` holds {channels[0].kind} ({channels[0].type}), no images"
         if wished is not None:
-            raise ExportError(f"{what}; {kind} files take images")
-        tell(f"left out: {what}")
+            raise ExportError(f"`{name}` is no topic of images but of {channels[0].kind}s")
+        others.append(f"`{name}`")
+    if others and found:
+        tell(f"left out, as they hold no images: {', '.join(others)}")
     return found
 
 

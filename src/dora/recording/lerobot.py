@@ -377,7 +377,7 @@ class _Writer:
                     "video.pix_fmt": PIXEL_FORMAT,
                     "video.fps": self._fps,
                     "video.channels": 3,
-                    "video.is_depth_map": False,
+                    "is_depth_map": False,
                     "has_audio": False,
                 },
             }

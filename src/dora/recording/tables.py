@@ -5,8 +5,8 @@ NumPy array's elements in C order, or the elements of an Arrow array), `shape` (
 `metadata` (JSON). A topic whose type changes has a file for each type.
 
 **NumPy**, an `.npz`: `sent_ns`, `recorded_ns`, `metadata` (JSON), and `values`, all messages in one
-array; if their shapes or types differ `value_0`, `value_1`, ... Arrow values that are no plain
-numbers or text have no place there.
+array; if their shapes or types differ `value_0`, `value_1`, ... A struct of numbers becomes a
+structured array; Arrow values that hold lists or the like have no place there.
 
 Elsewhere: which topics and where to (`recording.export`).
 """
@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dora.descriptor.words import shortened
 from dora.errors import ExportError
 from dora.node.json_metadata import plain_metadata
 
@@ -134,7 +135,7 @@ def write_npz(messages: Messages, target: Path) -> list[Path]:
     path = target.with_name(f"{target.name}.npz")
     sent, recorded, facts, kinds = [], [], [], set()
     for message in messages():
-        value = _as_numpy(message, target)
+        value = _as_numpy(message)
         kinds.add((value.dtype, value.shape))
         sent.append(message.sent_ns)
         recorded.append(message.recorded_ns)
@@ -143,7 +144,7 @@ def write_npz(messages: Messages, target: Path) -> list[Path]:
         _write_array(archive, "sent_ns", np.array(sent, np.int64))
         _write_array(archive, "recorded_ns", np.array(recorded, np.int64))
         _write_array(archive, "metadata", np.array(facts, np.str_))
-        values = (_as_numpy(message, target) for message in messages())
+        values = (_as_numpy(message) for message in messages())
         if len(kinds) == 1:
             _write_stacked(archive, values, *kinds.pop(), len(sent))
         else:
@@ -152,21 +153,40 @@ def write_npz(messages: Messages, target: Path) -> list[Path]:
     return [path]
 
 
-def _as_numpy(message: RecordedMessage, target: Path) -> npt.NDArray[Any]:
+def _as_numpy(message: RecordedMessage) -> npt.NDArray[Any]:
     value = message.value()
     if isinstance(value, np.ndarray):
         return value
     kind = value.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return np.array(["" if one is None else one for one in value.to_pylist()], np.str_)
-    plain = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-    if plain:
+    array = _structured(value)
+    if array is None:
+        raise ExportError(
+            f"`{message.topic}` holds values of type `{shortened(str(kind))}`, which NumPy does "
+            "not have; `--to parquet` takes them"
+        )
+    return array
+
+
+def _structured(value: pa.Array) -> npt.NDArray[Any] | None:
+    """Numbers, or structs of them, as NumPy has them; None if it does not."""
+    kind = value.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         array: npt.NDArray[Any] = value.to_numpy(zero_copy_only=False)
         return array.astype(np.float64) if array.dtype == object else array
-    raise ExportError(
-        f"`{target.name}` holds Arrow values of type `{kind}`, which NumPy does not have; export "
-        "it by `--to parquet`"
-    )
+    if not pa.types.is_struct(kind) or not kind.num_fields or value.null_count:
+        return None
+    columns = {}
+    for field, column in zip(kind, value.flatten(), strict=True):
+        found = _structured(column)
+        if found is None:
+            return None
+        columns[field.name] = found
+    whole = np.empty(len(value), [(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        whole[name] = column
+    return whole
 
 
 def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
