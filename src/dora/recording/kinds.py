@@ -169,10 +169,8 @@ def _image(
     if encoding is None or pixel is None:
         return None
     step = width * pixel
-    if shape is not None and len(shape) >= 2:
-        step = width * channels * layout.width
-        if step % width or step // width != pixel:
-            return None
+    if shape is not None and len(shape) >= 2 and channels * layout.width != pixel:
+        return None
     if not 0 < step * height <= message.view.nbytes:
         return None
     return drawings.image(message, frame, (width, height, step), encoding, 0)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import zlib
+from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dora.errors import DoraError
@@ -127,16 +129,18 @@ class McapFile:
                 if wanted is None or one.channel in wanted:
                     yield one
 
-    def index_of(self, chunk: container.ChunkIndex, channel: int) -> list[tuple[int, int]]:
-        """Log time and place in the chunk of each message of a channel."""
-        start = chunk.message_index_offsets[channel]
-        found = next(records_in(self._data, start, self.size), None)
-        if found is None or found[0] != Op.MESSAGE_INDEX:
-            raise self._damaged(ValueError("no index where one should be"))
-        records: list[tuple[int, int]] = read_record(
-            container.MessageIndex, self._data[found[1] : found[2]]
-        ).records
-        return records
+    def times(self, channel: int) -> tuple[int, int] | None:
+        """Log times of the first and the last message of a channel; None if there is none."""
+        holding = [chunk for chunk in self.chunks if channel in chunk.message_index_offsets]
+        times: list[int] = []
+        if holding:
+            first = min(holding, key=lambda chunk: chunk.message_start_time)
+            last = max(holding, key=lambda chunk: chunk.message_end_time)
+            for chunk in (first, last):
+                times += self._index(chunk.message_index_offsets[channel])[::2]
+        elif self.counts().get(channel):
+            times = [one.log_ns for one in self.messages(frozenset((channel,)))]
+        return (min(times), max(times)) if times else None
 
     def counts(self) -> dict[int, int]:
         """Messages of each channel."""
@@ -145,8 +149,7 @@ class McapFile:
         counts: dict[int, int] = {}
         for chunk in self.chunks:
             for channel, start in chunk.message_index_offsets.items():
-                _, length = RECORD.unpack_from(self._data, start)
-                counts[channel] = counts.get(channel, 0) + (length - _INDEX_HEAD) // 16
+                counts[channel] = counts.get(channel, 0) + len(self._index(start)) // 2
         for start, end in self.loose:
             channel = _message(self._data, start, end).channel
             counts[channel] = counts.get(channel, 0) + 1
@@ -162,10 +165,7 @@ class McapFile:
         for chunk in self.chunks:
             parts = []
             for channel, start in chunk.message_index_offsets.items():
-                _, length = RECORD.unpack_from(self._data, start)
-                start += RECORD.size + _INDEX_HEAD
-                pairs = np.frombuffer(self._data[start : start + length - _INDEX_HEAD], "<u8")
-                places = pairs[1::2]
+                places = np.array(self._index(start)[1::2])
                 parts.append(np.stack([places, np.full_like(places, channel)]))
             if not parts:
                 continue
@@ -179,6 +179,19 @@ class McapFile:
             one = _message(self._data, start, end)
             sizes[one.channel] = sizes.get(one.channel, 0) + one.data.nbytes
         return sizes
+
+    def _index(self, start: int) -> memoryview:
+        """The MessageIndex at a place: log time and place in the chunk of each message, by turns.
+
+        Raises:
+            DoraError: there is none.
+        """
+        opcode, first, last = next(records_in(self._data, start, self.size), (0, 0, 0))
+        first += _INDEX_HEAD
+        if opcode != Op.MESSAGE_INDEX or first > last or (last - first) % 16:
+            raise self._damaged(ValueError(f"no index of messages at byte {start}"))
+        raw = self._data[first:last]
+        return raw.cast("Q") if sys.byteorder == "little" else memoryview(_swapped(raw))
 
     # ---- opening ----
 
@@ -207,6 +220,9 @@ class McapFile:
             return
         for opcode, first, last in records_in(self._data, start, self.size - _FOOTER_BYTES):
             self._summarise(opcode, self._data[first:last])
+        if not self.chunks and (self.statistics is None or self.statistics.message_count):
+            self._attached, self._described = [], []
+            self._scan(head[2])  # its messages are in no chunks
 
     def _summary_start(self) -> int | None:
         """Where the summary begins; None if there is none, or it is damaged."""
@@ -336,6 +352,12 @@ def _message(data: memoryview, start: int, end: int) -> Data:
         raise ValueError("a message without a head")
     _, _, channel, sequence, log_ns, publish_ns = MESSAGE.unpack_from(data, start - RECORD.size)
     return Data(channel, sequence, log_ns, publish_ns, data[start + MESSAGE_FIELDS : end])
+
+
+def _swapped(raw: memoryview) -> array[int]:
+    numbers = array("Q", bytes(raw))
+    numbers.byteswap()
+    return numbers
 
 
 def _text(data: memoryview, at: int) -> tuple[str, int]:

@@ -253,7 +253,7 @@ class Recording:
                 schema = file.schemas.get(channel.schema_id)
                 name = "" if schema is None else schema.name
                 encoding = channel.message_encoding
-                first, last = self._ends(file, number)
+                first, last = file.times(number) or (0, 0)
                 topic = RecordedTopic(
                     name=channel.topic,
                     messages=counts.get(number, 0),
@@ -268,20 +268,6 @@ class Recording:
                 key = (channel.topic, name)
                 found[key] = _joined(found[key], topic) if key in found else topic
         return sorted(found.values(), key=lambda topic: (topic.name, topic.schema))
-
-    @staticmethod
-    def _ends(file: McapFile, channel: int) -> tuple[int, int]:
-        """Log times of the first and the last message of a channel."""
-        holding = [chunk for chunk in file.chunks if channel in chunk.message_index_offsets]
-        if not holding:
-            times = [one.log_ns for one in file.messages(frozenset((channel,)))]
-            return (min(times), max(times)) if times else (0, 0)
-        first = min(holding, key=lambda chunk: chunk.message_start_time)
-        last = max(holding, key=lambda chunk: chunk.message_end_time)
-        return (
-            min(time for time, _ in file.index_of(first, channel)),
-            max(time for time, _ in file.index_of(last, channel)),
-        )
 
     def _chosen(self, topics: Iterable[str] | None) -> set[str]:
         """The topics to read."""

@@ -125,6 +125,8 @@ class RecordingWriter:
         if self._full:
             self.lose(message.topic)
             return
+        if self._closed:
+            self._open()
         schema, encoding, parts = format.entry_of(message, declared)
         channel = self._channels.get((message.topic, schema))
         if channel is None:
@@ -160,8 +162,7 @@ class RecordingWriter:
                 self._full = True
                 raise
         if self._is_long():
-            self._close_part()
-            self._open()
+            self._close_part()  # the next message opens another
 
     @property
     def due_s(self) -> float | None:
@@ -216,13 +217,9 @@ class RecordingWriter:
             if path.is_file():
                 path.unlink()
         about = self._about
-        attachments = {YAML: about.text, JSON: about.descriptor}
-        self._part = Part(
-            path,
-            self._compression,
-            self._facts(self._lost),
-            {k: v for k, v in attachments.items() if v},
-        )
+        texts = {YAML: about.text, JSON: about.descriptor}
+        attached = {named: text for named, text in texts.items() if text}
+        self._part = Part(path, self._compression, self._facts(self._lost), attached)
         self.paths.append(path)
         self._opened_s = time.monotonic()
         self._chunk = Chunk()
