@@ -35,6 +35,7 @@ lint: $(VENV)/.dev
 
 assets: $(VENV)/.vision
 	@$(BIN)/python $(VISION)/fetch_assets.py
+	@$(BIN)/python examples/robot/fetch_assets.py
 
 bench: $(VENV)/.base $(RIVAL)/.base
 	$(BIN)/python bench/limits.py
@@ -59,7 +60,7 @@ test-faults: $(VENV)/.dev
 		--numprocesses $(TEST_JOBS) --dist worksteal tests/faults
 
 clean:
-	rm -rf $(VENV) $(RIVAL) $(VISION)/assets $(VISION)/pictures bench/results.json bench/loan.json
+	rm -rf $(VENV) $(RIVAL) $(VISION)/assets $(VISION)/pictures examples/robot/assets bench/results.json bench/loan.json
 	rm -rf out examples/*/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
 
 # A stamp stands for a finished installation; it is made anew when what it depends on changes.
