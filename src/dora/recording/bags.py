@@ -89,7 +89,11 @@ class Bag:
         self._only = None if only is None else set(only)
         self._names = dict(names or {})
         self._robot = robot
-        self.topics = self._topics()
+        try:
+            self.topics = self._topics()
+        except BaseException:
+            self._reader.close()
+            raise
 
     def __enter__(self) -> Bag:
         return self
