@@ -1,0 +1,27 @@
+"""`dora mcap ...`: look into recordings. Elsewhere: what is printed (`cli.mcap_info`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dora.cli.flags import FORMATS, Command, Group
+
+
+@click.group(cls=Group)
+def mcap() -> None:
+    """Look into recordings, dora's and other MCAP files."""
+
+
+@mcap.command(cls=Command, epilog="Example: dora mcap info recording.mcap --format json")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-f", "--format", "form", type=FORMATS, default="table", help="How to print it.")
+def info(file: Path, form: str) -> int:
+    """Print what is in FILE, the first of several, or all files of a folder: topics, times, sizes.
+
+    MCAP files that others wrote will do, and those whose recorder was killed.
+    """
+    from dora.cli.mcap_info import print_info
+
+    return print_info(file, form)
