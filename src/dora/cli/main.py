@@ -66,6 +66,7 @@ _LATER = {
     "param": "param_commands:param",
     "prepare": "build_commands:prepare",
     "ps": "dataflow_commands:list_",
+    "record": "record_command:record",
     "replay": "replay_command:replay",
     "restart": "dataflow_commands:restart",
     "start": "start_command:start",

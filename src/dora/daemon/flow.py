@@ -49,6 +49,8 @@ class Flow:
 
     def __init__(self, plan: Plan, graces: Graces, saved: SavedFlow | None = None) -> None:
         self.phase = Phase.STARTING
+        self.held = False
+        """Whether the start barrier waits for somebody else too: a recorder."""
         self.graces = graces
         self.failures: list[NodeFailure] = []
         self.never_joined: list[str] = []

@@ -33,6 +33,7 @@ from dora.daemon.events import (
     Retire,
     Spawn,
     SpawnFailed,
+    StartAllowed,
     StopAsked,
 )
 from dora.daemon.flow import Graces, Phase
@@ -107,6 +108,7 @@ class Server:
         flow_before = None if saved is None else saved.flow
         self._supervisor = Supervisor(plan, graces or settings.graces, flow_before)
         self._flow = flow = self._supervisor.flow
+        flow.held = settings.held
         self._extensions = Extensions()
         self._stacks = Stacks(loop, self._has_started)
         self._tickets = Tickets()
@@ -175,6 +177,10 @@ class Server:
         """Ask the dataflow to end; again, to hurry."""
         self._post(StopAsked(why, grace_s=grace_s, force=force))
 
+    def allow_start(self) -> None:
+        """Let the nodes start, once all have joined, in a dataflow that was held."""
+        self._post(StartAllowed())
+
     def stop_after(self, seconds: float) -> None:
         """Ask the dataflow to end so long after it was launched."""
         left = self._launched.started_s + seconds - time.monotonic()
@@ -223,7 +229,7 @@ class Server:
             self._reload = HotReload(
                 self._loop,
                 self._plan.nodes,
-                restart=self._restart,
+                restart=lambda node, why: self._post(NodeAsked("restart", node, why)),
                 reload=self._load,
                 notice=self._observer.notice,
             )
@@ -379,9 +385,6 @@ class Server:
 
     def _node_ids(self) -> list[str]:
         return [record.id for record in self._flow.roster]
-
-    def _restart(self, node: str, why: str) -> None:
-        self._post(NodeAsked("restart", node, why))
 
     def _load(self, node: str, operator: str) -> None:
         self._carrier.send(node, Reload(operator))

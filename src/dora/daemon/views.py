@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from dora.daemon.usage import Usage, usage_of
-from dora.wire.visits import AskState, EdgeView, NodeView, OutputView, State
+from dora.wire.visits import AskDescriptor, AskState, Done, EdgeView, NodeView, OutputView, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +48,7 @@ class StateDesk:
         self._crew = crew
         self._feed = feed
         visitors.provide(AskState, self._answer)
+        visitors.provide(AskDescriptor, self._describe)
 
     def _answer(self, link: Link, _ask: AskState) -> None:
         flow = self._flow
@@ -69,6 +72,9 @@ class StateDesk:
                 edges=[self._edge(edge) for edge in flow.book.edges.values() if not edge.tap],
             )
         )
+
+    def _describe(self, link: Link, _ask: AskDescriptor) -> None:
+        link.send(Done(msgspec.json.encode(self._descriptor, enc_hook=str).decode()))
 
     def _pid(self, record: NodeRecord) -> int:
         """The process that dora started, else the one that joined; 0: none, or out of sight."""
@@ -101,6 +107,7 @@ class StateDesk:
             memory_bytes=used.memory_bytes,
             disk_read_bytes=used.disk_read_bytes,
             disk_write_bytes=used.disk_write_bytes,
+            output_types=self._wiring.output_types(record.id),
         )
 
     def _edge(self, edge: Edge) -> EdgeView:

@@ -207,6 +207,7 @@ class Session:
             backpressure=route.backpressure,
             arena=self.sender.arena,
             counters=counters,
+            flushes=bool(route.receiver),  # a tap sees all that was sent
         )
 
     def _input_port(

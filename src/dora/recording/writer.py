@@ -85,10 +85,11 @@ class RecordingWriter:
         self._newest_ns = 0
         self._late_ns = 0
         """How much older than one before it a message was, at most."""
+        self._seen: set[str] = set()
         self._lost: dict[str, int] = {}
         self._closed_bytes = self._closed_messages = 0
         self._recording = f"{time.time_ns():x}"
-        self._full = False
+        self._full = self._closed = False
         self._chunk = Chunk()
         self._open()
 
@@ -102,6 +103,11 @@ class RecordingWriter:
         """How many were taken in and not lost."""
         now = 0 if self._closed else sum(self._part.counts.values())
         return self._closed_messages + now + sum(self._chunk.counts.values())
+
+    @property
+    def topics(self) -> set[str]:
+        """Of all messages so far."""
+        return set(self._seen)
 
     @property
     def lost(self) -> dict[str, int]:
@@ -260,6 +266,7 @@ class RecordingWriter:
         channel = self._part.add_channel(message.topic, encoding, number, facts)
         self._channels[message.topic, schema] = channel
         self._topics[channel] = message.topic
+        self._seen.add(message.topic)
         return channel
 
     def _facts(self, lost: dict[str, int]) -> dict[str, str]:
