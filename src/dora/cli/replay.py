@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dora.descriptor.plan import Plan
     from dora.recording.virtual import Digest
 
+_WIPE = "\r\x1b[K"
 _HANG_S = 300.0
 """So long may a node compute at a time, in virtual time too."""
 
@@ -100,7 +101,7 @@ def _run(replay: Replay, wishes: Wishes, *, uv: bool, allow_shell: bool) -> int:
     finally:
         conductor.close()
     if conductor.reports:
-        _say(summary(conductor.reports.values()))
+        _say(summary(conductor.reports.values(), by_hand=wishes.step))
     return status
 
 
@@ -153,4 +154,5 @@ class _Lines:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    """Tell the user; the line that tells of the start may stand there still."""
+    click.echo(f"{_WIPE if sys.stderr.isatty() else ''}{line}", err=True)

@@ -80,8 +80,8 @@ class Tally:
         return Report(self.messages, self.size_bytes, seconds, self._errors_us.tobytes())
 
 
-def summary(reports: Iterable[Report]) -> str:
-    """What several nodes did, for the user: one line."""
+def summary(reports: Iterable[Report], *, by_hand: bool = False) -> str:
+    """What several nodes did, for the user: one line; a replay by hand has no rate."""
     done = list(reports)
     messages = sum(report.messages for report in done)
     size = sum(report.size_bytes for report in done)
@@ -97,5 +97,5 @@ def summary(reports: Iterable[Report]) -> str:
         return (
             f"{text}; off the recorded time by {p50 / 1e3:.2f} ms (p50), {p99 / 1e3:.2f} ms (p99)"
         )
-    rate = f": {size / seconds / 1e6:,.0f} MB/s" if seconds else ""
+    rate = f": {size / seconds / 1e6:,.0f} MB/s" if seconds and not by_hand else ""
     return f"{text}{rate}"

@@ -89,6 +89,12 @@ class Replay:
     def warnings(self) -> list[str]:
         """What the user should know before, one line each."""
         told = []
+        lost = {name: self._recording.losses.get(name, 0) for name in self.cast.topics}
+        if any(lost.values()):
+            named = ", ".join(f"{count:,} of `{name}`" for name, count in lost.items() if count)
+            told.append(f"messages were lost when this was recorded: {named}")
+        if self._recording.cut_off:
+            told.append("the recording has no end: whoever wrote it was killed, or still writes")
         if self.cast.unplayed:
             named = ", ".join(f"`{topic}`" for topic in self.cast.unplayed)
             told.append(f"the dataflow has no such output, so it is not replayed: {named}")
@@ -114,7 +120,7 @@ class Replay:
         before_build: bool = False,
         clones: Mapping[str, Path] | None = None,
     ) -> Plan:
-        """What will be spawned and wired; without the word of the user it ends with the recording.
+        """What will be spawned and wired.
 
         Args:
             environ: The environment that variables refer to, and whose `PATH` is searched.
@@ -133,8 +139,7 @@ class Replay:
         around = Surroundings(
             self._folder, environ, uv, allow_shell, before_build, clones=clones or {}
         )
-        plan = plan_flow(flow, report, self.path, around)
-        return msgspec.structs.replace(plan, exit_when_nodes_finish=True)
+        return plan_flow(flow, report, self.path, around)
 
     def _values(self, conductor: str | None) -> dict[str, Any]:
         wishes, period_ns = self._wishes, self._period_ns()
@@ -147,9 +152,8 @@ class Replay:
             words = ["-m", "dora.recording.replay_node", *orders.words]
             return {"path": Path(sys.executable).name, "args": shlex.join(words)}
 
-        return with_replays(
-            self._source.value, self.cast, self._roles, command, lossless=not wishes.speed
-        )
+        flow = {**self._source.value, "exit_when_nodes_finish": True}
+        return with_replays(flow, self.cast, self._roles, command, lossless=not wishes.speed)
 
     def _window(self) -> tuple[int, int | None]:
         """The recorded time at which the replay begins, and at which it ends if before the end."""

@@ -21,6 +21,7 @@ from dora.simulation.driver import Driver
 from dora.simulation.outcome import check_ends
 from dora.simulation.queues import Parcel
 from dora.wire import metadata as wire_metadata
+from dora.wire.framing import MAX_FRAME_BYTES
 from dora.wire.runtime import VARIABLE as OPERATORS
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from dora.descriptor.plan import Plan
     from dora.simulation.coordinator import Sent
 
+_MOST_BYTES = MAX_FRAME_BYTES - (1 << 20)
+"""Of one payload: what else a message has goes along."""
 _FIELDS = struct.Struct("<qIII")
 _NAMESPACE = uuid.UUID("6f2b1c1e-0d7a-5a39-9d0c-2f6f0b6f8a11")
 
@@ -126,6 +129,11 @@ def _arrivals(
 ) -> Iterator[Arrival]:
     for message in messages:
         node, output = plays[message.topic]
+        if message.view.nbytes > _MOST_BYTES:
+            raise ReplayError(
+                f"a message of `{message.topic}` has {message.view.nbytes:,} bytes; in virtual "
+                f"time at most {_MOST_BYTES:,} travel"
+            )
         metadata = message.metadata_dict()
         parcel = Parcel(
             message.header,
