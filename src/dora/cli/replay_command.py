@@ -123,15 +123,7 @@ def replay(
     allow_shell_nodes: bool,
 ) -> int:
     """Run a recorded dataflow on what was recorded: FILE plays the part of its sources."""
-    given = click.get_current_context().get_parameter_source("speed")
-    if at_most and given is click.core.ParameterSource.COMMANDLINE:
-        raise click.UsageError("`--max` and `--speed` exclude each other")
-    paced = at_most or loop or step or given is click.core.ParameterSource.COMMANDLINE
-    if deterministic and paced:
-        raise click.UsageError(
-            "`--deterministic` runs in virtual time, once: leave out `--speed`, `--max`, `--loop` "
-            "and `--step`"
-        )
+    _check_pace(at_most, loop, step, deterministic)
     if output is not None and not deterministic:
         raise click.UsageError("`--output` goes with `--deterministic`; else use `dora record`")
     if output_yaml is not None and (deterministic or step):
@@ -158,3 +150,16 @@ def replay(
         uv=uv,
         allow_shell=allow_shell_nodes,
     )
+
+
+def _check_pace(at_most: bool, loop: bool, step: bool, deterministic: bool) -> None:
+    """Refuse flags about time that exclude each other."""
+    given = click.get_current_context().get_parameter_source("speed")
+    has_speed = given is click.core.ParameterSource.COMMANDLINE
+    if at_most and has_speed:
+        raise click.UsageError("`--max` and `--speed` exclude each other")
+    if deterministic and (at_most or loop or step or has_speed):
+        raise click.UsageError(
+            "`--deterministic` runs in virtual time, once: leave out `--speed`, `--max`, `--loop` "
+            "and `--step`"
+        )

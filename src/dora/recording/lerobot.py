@@ -7,7 +7,8 @@ times of their own. So frame `k` holds, of each topic, the last message that had
 * images → `observation.images.<node>_<output>`, an MP4 file for all episodes
 * numbers → `observation.state` and `action`, the topics' vectors one behind the other
 
-Elsewhere: what numbers a message holds (`recording.vectors`), statistics (`recording.statistics`).
+Elsewhere: what numbers a message holds (`recording.vectors`), statistics (`recording.statistics`),
+what stands in `meta/` (`recording.lerobot_meta`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ import pyarrow.parquet as pq
 
 from dora.errors import ExportError
 from dora.recording.export import chosen_topics, rate_of
+from dora.recording.lerobot_meta import FILE, features_of, info_of, tasks_of
 from dora.recording.pictures import IMAGE_KINDS, as_rgb, pixels_of
 from dora.recording.statistics import Statistics, joined
 from dora.recording.vectors import vector_of
-from dora.recording.videos import CODEC, PIXEL_FORMAT, VideoWriter
+from dora.recording.videos import VideoWriter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -36,9 +38,7 @@ if TYPE_CHECKING:
     from dora.recording.message import RecordedMessage
     from dora.recording.reader import Recording
 
-VERSION = "v3.0"
 STATE, ACTION = "observation.state", "action"
-_FILE = "chunk-000/file-000"
 _SAMPLES = 100
 """So many pictures of an episode go into the statistics, at most."""
 _NS = 10**9
@@ -181,14 +181,14 @@ class _Writer:
         self._rows: list[dict[str, Any]] = []
         self._statistics: list[dict[str, dict[str, Any]]] = []
         for part in ("data", "meta/episodes"):
-            (folder / part / _FILE).parent.mkdir(parents=True, exist_ok=True)
+            (folder / part / FILE).parent.mkdir(parents=True, exist_ok=True)
         for feature in features.cameras.values():
-            path = folder / "videos" / feature / f"{_FILE}.mp4"
+            path = folder / "videos" / feature / f"{FILE}.mp4"
             path.parent.mkdir(parents=True, exist_ok=True)
             self._videos[feature] = VideoWriter(path, fps, keyframe_every=2)
         self._schema = self._data_schema()
         self._data = pq.ParquetWriter(
-            folder / "data" / f"{_FILE}.parquet", self._schema, compression="snappy"
+            folder / "data" / f"{FILE}.parquet", self._schema, compression="snappy"
         )
 
     def close(self) -> None:
@@ -232,28 +232,12 @@ class _Writer:
     def write_meta(self, robot: str | None) -> None:
         """Write `meta/`: what is in the data set."""
         meta = self._folder / "meta"
-        pq.write_table(pa.Table.from_pylist(self._rows), meta / "episodes" / f"{_FILE}.parquet")
-        pq.write_table(_tasks(self._task), meta / "tasks.parquet")
+        pq.write_table(pa.Table.from_pylist(self._rows), meta / "episodes" / f"{FILE}.parquet")
+        pq.write_table(tasks_of(self._task), meta / "tasks.parquet")
         (meta / "stats.json").write_text(json.dumps(joined(self._statistics), indent=4))
-        info = {
-            "codebase_version": VERSION,
-            "fps": self._fps,
-            "features": self._described(),
-            "total_episodes": self.episodes,
-            "total_frames": self.frames,
-            "total_tasks": 1,
-            "chunks_size": 1000,
-            "data_files_size_in_mb": 100,
-            "video_files_size_in_mb": 200,
-            "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
-            "video_path": (
-                "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
-                if self._videos
-                else None
-            ),
-            "robot_type": robot,
-            "splits": {"train": f"0:{self.episodes}"},
-        }
+        sizes = {name: video.size for name, video in self._videos.items()}
+        features = features_of(self._features.names, sizes, self._fps)
+        info = info_of(features, self._fps, self.episodes, self.frames, robot)
         (meta / "info.json").write_text(json.dumps(info, indent=4))
 
     # ---- frames ----
@@ -356,50 +340,3 @@ class _Writer:
         for name, found in statistics.items():
             row |= {f"stats/{name}/{key}": value for key, value in found.items()}
         return row | {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
-
-    def _described(self) -> dict[str, Any]:
-        """`features` of `info.json`."""
-        described: dict[str, Any] = {
-            name: {"dtype": "float32", "shape": [len(names)], "names": names}
-            for name, names in self._features.names.items()
-        }
-        for name, video in self._videos.items():
-            width, height = video.size
-            width, height = width + width % 2, height + height % 2
-            described[name] = {
-                "dtype": "video",
-                "shape": [height, width, 3],
-                "names": ["height", "width", "channels"],
-                "info": {
-                    "video.height": height,
-                    "video.width": width,
-                    "video.codec": "h264" if CODEC == "libx264" else CODEC,
-                    "video.pix_fmt": PIXEL_FORMAT,
-                    "video.fps": self._fps,
-                    "video.channels": 3,
-                    "is_depth_map": False,
-                    "has_audio": False,
-                },
-            }
-        for name in ("timestamp", "frame_index", "episode_index", "index", "task_index"):
-            dtype = "float32" if name == "timestamp" else "int64"
-            described[name] = {"dtype": dtype, "shape": [1], "names": None}
-        return described
-
-
-def _tasks(task: str) -> pa.Table:
-    """`meta/tasks.parquet`, as pandas writes a table whose index is the task's text."""
-    table = pa.table({"task_index": pa.array([0], pa.int64()), "task": pa.array([task])})
-    column = {"metadata": None, "field_name": None}
-    pandas = {
-        "index_columns": ["task"],
-        "column_indexes": [],
-        "columns": [
-            {**column, "name": "task_index", "field_name": "task_index"}
-            | {"pandas_type": "int64", "numpy_type": "int64"},
-            {**column, "name": "task", "field_name": "task"}
-            | {"pandas_type": "unicode", "numpy_type": "object"},
-        ],
-        "pandas_version": "2.0.0",
-    }
-    return table.replace_schema_metadata({"pandas": json.dumps(pandas)})

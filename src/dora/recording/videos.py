@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TIME_BASE = Fraction(1, 90_000)
 _NS = 10**9
 _INSTALL = "writing videos needs PyAV: pip install 'dora-py[export]'"
-CODEC, PIXEL_FORMAT = "libx264", "yuv420p"
+_ENCODER, CODEC_NAME, PIXEL_FORMAT = "libx264", "h264", "yuv420p"
 
 
 class VideoWriter:
@@ -55,8 +55,9 @@ class VideoWriter:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the frames."""
-        return self._size or (0, 0)
+        """Width and height of the video: even, also where the pictures' are not."""
+        width, height = self._size or (0, 0)
+        return width + width % 2, height + height % 2
 
     def add(self, image: npt.NDArray[np.uint8], at_ns: int) -> None:
         """Take in a picture, `uint8[h, w, 3]`, to be shown so long after the video's beginning.
@@ -67,7 +68,7 @@ class VideoWriter:
         height, width = image.shape[:2]
         if self._size is None:
             self._size = width, height
-            self._begin(width + width % 2, height + height % 2)
+            self._begin(*self.size)
         elif self._size != (width, height):
             raise ExportError(
                 f"`{self._path}`: a picture of {width} x {height} comes after pictures of "
@@ -99,7 +100,7 @@ class VideoWriter:
         self.close()
 
     def _begin(self, width: int, height: int) -> None:
-        self._stream = self._file.add_stream(CODEC, rate=self._fps)
+        self._stream = self._file.add_stream(_ENCODER, rate=self._fps)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = PIXEL_FORMAT
         self._stream.codec_context.time_base = _TIME_BASE
