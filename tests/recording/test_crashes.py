@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dora.errors import DoraError
-from dora.recording.part import RecordingFullError
+from dora.recording.part import LIBRARY, RecordingFullError
 from dora.recording.reader import Recording
 from dora.recording.writer import CHUNK_BYTES, RecordingWriter
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dora.recording.message import RecordedMessage
 
 CHUNKS, PER_CHUNK = 4, 5
-HEADER_BYTES = 8 + 9 + 4 + 4 + len("dora-py")
+HEADER_BYTES = 8 + 9 + 4 + 4 + len(LIBRARY)
 
 
 def numbered(number: int) -> RecordedMessage:

@@ -129,7 +129,7 @@ def test_mcaps_own_reader_finds_every_message(tmp_path: Path) -> None:
         reader = make_reader(file, validate_crcs=True)
         seen = [(channel.topic, one.publish_time) for _, channel, one in reader.iter_messages()]
         assert seen == [("a/x", START + number) for number in range(50)]
-        assert [one.name for one in reader.iter_metadata()] == ["dora", "dora"]
+        assert [one.name for one in reader.iter_metadata()] == ["dora", "dora.totals"]
     with path.open("rb") as file:
         straight = NonSeekingReader(file, validate_crcs=True)
         assert len(list(straight.iter_messages(log_time_order=False))) == 50

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dora.recording.reader import RecordedTopic
 
-_HEADERS = ("TOPIC", "KIND", "TYPE", "MESSAGES", "HZ", "SIZE", "LOST")
+_HEADERS = ("TOPIC", "KIND", "MESSAGES", "HZ", "SIZE", "LOST", "TYPE")
 _NUMBERS = ("MESSAGES", "HZ", "SIZE", "LOST")
 
 
@@ -68,11 +68,11 @@ def _text(recording: Recording) -> str:
         (
             topic.name,
             topic.kind,
-            topic.type,
             f"{topic.messages:,}",
             _hz_text(topic),
             "-" if topic.bytes is None else human_bytes(topic.bytes),
             f"{losses.get(topic.name, 0):,}" if facts else "-",
+            topic.type,
         )
         for topic in recording.topics
     ]

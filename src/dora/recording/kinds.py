@@ -118,7 +118,7 @@ def _by_shape(message: RecordedMessage, metadata: dict[str, Any]) -> Drawn | Non
     if kind == b"a":
         if not message.header.startswith(b"astruct<"):
             return None
-        for draw in (_boxes, _pose, _transform):
+        for draw in (_declared_image, _boxes, _pose, _transform):
             found = draw(message, metadata, Declared())
             if found is not None:
                 return found
@@ -181,8 +181,8 @@ def _struct_image(message: RecordedMessage, frame: str, encoding: str | None) ->
     row = _row(message, {"width", "height", "data"})
     if row is None:
         return None
-    encoding = row["encoding"].as_py() if "encoding" in row else encoding
-    width, height = row["width"].as_py(), row["height"].as_py()
+    encoding = row["encoding"][0].as_py() if "encoding" in row else encoding
+    width, height = row["width"][0].as_py(), row["height"][0].as_py()
     place = slice_of(message, row["data"])
     pixel = PIXEL_BYTES.get(encoding or "")
     if encoding is None or pixel is None or place is None or not width or not height:
@@ -197,8 +197,7 @@ def _compressed(
 ) -> Drawn | None:
     start, end = 0, message.view.nbytes
     if message.header[:1] == b"a":
-        value = message.value()
-        place = slice_of(message, value[0]) if len(value) == 1 else None
+        place = slice_of(message, message.value())
         if place is None:
             return None
         start, end = place
@@ -225,7 +224,7 @@ def _cloud(message: RecordedMessage, metadata: dict[str, Any], _: Declared) -> D
         place = slice_of(message, row["points"]) if row is not None else None
         if row is None or place is None:
             return None
-        count = (row["width"].as_py() or 0) * (row["height"].as_py() or 0)
+        count = (row["width"][0].as_py() or 0) * (row["height"][0].as_py() or 0)
         stride = (place[1] - place[0]) // count if count else 0
         if stride < 12 or stride % 4:
             return None
@@ -294,14 +293,14 @@ def layout_of(header: bytes) -> Layout:
 
 
 def _row(message: RecordedMessage, names: set[str]) -> dict[str, Any] | None:
-    """The fields of a struct that has at least these, in its only row."""
+    """The fields of a struct that has at least these, and one row: arrays of one value."""
     if not message.header.startswith(b"astruct<"):
         return None
     value = message.value()
     have = {field.name for field in value.type}
     if len(value) != 1 or not names <= have or not value[0].is_valid:
         return None
-    return {name: value[0][name] for name in have}
+    return {name: value.field(name) for name in have}
 
 
 def _frame(metadata: dict[str, Any], otherwise: str) -> str:

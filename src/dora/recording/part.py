@@ -19,6 +19,7 @@ from dora.errors import DoraError
 from dora.recording import container
 from dora.recording.compression import compressor
 from dora.recording.container import MAGIC, Op, record_bytes
+from dora.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 _MOST_PIECES = 512
 """Of one `writev`; the kernel takes 1024."""
 _FOOTER_HEAD = struct.Struct("<BQQQ")
-LIBRARY = "dora-py"
-PROFILE = ""
+LIBRARY = f"dora {VERSION}"
 
 
 class RecordingFullError(DoraError):
@@ -51,7 +51,7 @@ class Part:
     Args:
         path: Where.
         compression: One of `COMPRESSIONS`.
-        metadata: What its `dora` record says, as far as it is known.
+        metadata: What its `dora` record says.
         attachments: Name and media type, and the bytes, of each.
 
     Raises:
@@ -85,10 +85,12 @@ class Part:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         except OSError as exc:
             raise DoraError(f"`{path}` cannot be written: {exc.strerror}") from exc
-        header = record_bytes(container.Header(profile=PROFILE, library=LIBRARY))
+        header = record_bytes(container.Header(profile="", library=LIBRARY))
         try:
             self._write([MAGIC, header])
-            self._describe(metadata)
+            record, index = self._metadata("dora", metadata, self.end)
+            self._write([record])
+            self._described.append(index)
             for (name, media_type), data in attachments.items():
                 self._attach(name, media_type, data)
         except BaseException:
@@ -138,7 +140,7 @@ class Part:
         """Complete the file; twice is fine.
 
         Args:
-            metadata: Gives what its `dora` record says in the end, of this file as it is then.
+            metadata: Gives what its `dora.totals` record says of this file as it is then.
 
         Raises:
             RecordingFullError: not even an empty file fits.
@@ -169,15 +171,12 @@ class Part:
             for channel, count in less.items():
                 total[channel] -= count
 
-    def _describe(self, metadata: dict[str, str]) -> None:
-        record, index = self._metadata(metadata, self.end)
-        self._write([record])
-        self._described.append(index)
-
     @staticmethod
-    def _metadata(metadata: dict[str, str], offset: int) -> tuple[bytes, container.MetadataIndex]:
-        record = record_bytes(container.Metadata(name="dora", metadata=metadata))
-        return record, container.MetadataIndex(offset=offset, length=len(record), name="dora")
+    def _metadata(
+        name: str, metadata: dict[str, str], offset: int
+    ) -> tuple[bytes, container.MetadataIndex]:
+        record = record_bytes(container.Metadata(name=name, metadata=metadata))
+        return record, container.MetadataIndex(offset=offset, length=len(record), name=name)
 
     def _attach(self, name: str, media_type: str, data: bytes) -> None:
         now, offset = time.time_ns(), self.end
@@ -200,7 +199,7 @@ class Part:
 
     def _tail(self, metadata: dict[str, str]) -> bytes:
         """All that stands behind the last chunk."""
-        front, index = self._metadata(metadata, self.end)
+        front, index = self._metadata("dora.totals", metadata, self.end)
         described = [*self._described, index]
         front += record_bytes(container.DataEnd(data_section_crc=0))
         start = self.end + len(front)

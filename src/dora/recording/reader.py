@@ -238,9 +238,12 @@ class Recording:
 
     @staticmethod
     def _facts_of(file: McapFile) -> dict[str, str]:
-        """The latest record of dora in a file."""
-        found = file.metadata("dora")
-        return found[-1] if found else {}
+        """What dora wrote about a file, at its beginning and its end."""
+        facts: dict[str, str] = {}
+        for name in ("dora", "dora.totals"):
+            for record in file.metadata(name):
+                facts |= record
+        return facts
 
     # ---- what is in it ----
 

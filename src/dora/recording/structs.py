@@ -6,6 +6,7 @@ Elsewhere: which messages are looked at so (`recording.kinds`).
 from __future__ import annotations
 
 import math
+import struct
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -25,14 +26,26 @@ _BOX_FORMATS = ("xyxy", "xywh")
 _CLASS_KEYS = ("label", "class_name", "name", "class")
 
 
-def slice_of(message: RecordedMessage, scalar: Any) -> tuple[int, int] | None:
-    """Where in the payload the bytes of a binary value lie; None if it is none."""
-    if not isinstance(scalar, (pa.BinaryScalar, pa.LargeBinaryScalar)) or not scalar.is_valid:
+def slice_of(message: RecordedMessage, array: Any) -> tuple[int, int] | None:
+    """Where in the payload the bytes of an array's only value lie; None if it is not binary.
+
+    Args:
+        message: The message.
+        array: Its value, or a field of that.
+    """
+    kind = array.type
+    long = pa.types.is_large_binary(kind)
+    if len(array) != 1 or array.null_count or not (long or pa.types.is_binary(kind)):
         return None
-    data = scalar.as_buffer()
-    start = data.address - pa.py_buffer(message.payload).address
-    inside = start >= 0 and start + data.size <= message.view.nbytes
-    return (start, start + data.size) if inside else None
+    _, ends, data = array.buffers()
+    if data is None:
+        return None
+    width = 8 if long else 4
+    raw = memoryview(ends)[array.offset * width : (array.offset + 2) * width]
+    first, last = struct.unpack("<qq" if long else "<ii", raw)
+    start = data.address + first - pa.py_buffer(message.payload).address
+    end = start + last - first
+    return (start, end) if 0 <= start <= end <= message.view.nbytes else None
 
 
 def pose_of(message: RecordedMessage) -> tuple[Vector, Vector, str] | None:

@@ -225,7 +225,7 @@ class RecordingWriter:
         about = self._about
         texts = {YAML: about.text, JSON: about.descriptor}
         attached = {named: text for named, text in texts.items() if text}
-        self._part = Part(path, self._compression, self._facts(self._lost), attached)
+        self._part = Part(path, self._compression, self._facts(), attached)
         self.paths.append(path)
         self._opened_s = time.monotonic()
         self._chunk = Chunk()
@@ -238,19 +238,23 @@ class RecordingWriter:
     def _close_part(self) -> None:
         part = self._part
         try:
-            part.close(lambda: {**self._facts(self.lost), "sizes": _json(self._sizes())})
+            part.close(self._totals)
         finally:
             self._closed = True
             self._lost, part.lost = self.lost, {}
             self._closed_bytes, part.end = self._closed_bytes + part.end, 0
             self._closed_messages += sum(part.counts.values())
 
-    def _sizes(self) -> dict[str, int]:
+    def _totals(self) -> dict[str, str]:
         sizes: dict[str, int] = {}
         for channel, size in self._part.sizes.items():
             topic = self._topics[channel]
             sizes[topic] = sizes.get(topic, 0) + size
-        return sizes
+        return {
+            "lost": _json(self.lost),
+            "late_ns": str(self._late_ns),
+            "sizes": _json(sizes),
+        }
 
     def _is_long(self) -> bool:
         if self._split_bytes is not None and self._part.end >= self._split_bytes:
@@ -269,7 +273,7 @@ class RecordingWriter:
         self._seen.add(message.topic)
         return channel
 
-    def _facts(self, lost: dict[str, int]) -> dict[str, str]:
+    def _facts(self) -> dict[str, str]:
         about = self._about
         return {
             "format": FORMAT_VERSION,
@@ -280,8 +284,6 @@ class RecordingWriter:
             "started_ns": str(about.started_ns),
             "recording": self._recording,
             "part": str(self._number),
-            "lost": _json(lost),
-            "late_ns": str(self._late_ns),
         }
 
 
