@@ -49,6 +49,21 @@ def test_named_nodes_are_replaced_and_no_others() -> None:
     assert found.live == ("camera", "imu")
 
 
+def test_what_only_feeds_replaced_nodes_is_not_started() -> None:
+    roles = [
+        Role("camera", ("image",)),
+        Role("filter", ("image",), ("camera/image", "filter/image")),
+        Role("detector", ("boxes",), ("filter/image",)),
+        Role("plot", (), ("detector/boxes",)),
+        Role("light", ("on",)),
+    ]
+    found = cast(roles, ["detector/boxes"], replace=["detector"])
+    assert (found.idle, found.live) == (("camera", "filter"), ("light",))
+    flow = {"nodes": [{"id": role.node, "outputs": list(role.outputs)} for role in roles]}
+    now = with_replays(flow, found, roles, lambda _node: {}, lossless=False)
+    assert [node["id"] for node in now["nodes"]] == ["detector", "plot", "light"]
+
+
 def test_a_remapped_output_replaces_the_node_it_is_played_by() -> None:
     found = cast(ROLES, ["bag/scan", "camera/image"], {"bag/scan": "detector/boxes"})
     assert found.topics == {

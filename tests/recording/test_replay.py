@@ -199,6 +199,22 @@ def test_without_a_dataflow_one_must_be_named(tmp_path: Path) -> None:
     assert "holds no dataflow; name one" in ran.stdout
 
 
+def test_a_file_of_others_is_told_to_be_imported(tmp_path: Path) -> None:
+    from mcap.writer import Writer
+
+    path = tmp_path / "foreign.mcap"
+    with path.open("wb") as file:
+        writer = Writer(file)
+        writer.start("ros2", "somebody")
+        channel = writer.register_channel("/chatter", "cdr", 0)
+        writer.add_message(channel, 1, b"x", 1)
+        writer.finish()
+    ran = dora("replay", path)
+    assert ran.returncode == 1
+    assert "was not written by dora (but by `somebody" in ran.stdout
+    assert "`dora mcap import`" in ran.stdout
+
+
 def test_nodes_of_modules_are_replaced_too(tmp_path: Path) -> None:
     import msgspec
 

@@ -107,6 +107,17 @@ def test_clocks_and_timers_follow_the_recorded_time(tmp_path: Path, recording: P
     assert ticks[3].metadata_dict()["at"].timestamp() == START / SECOND + 0.3
 
 
+def test_what_the_nodes_sent_can_be_replayed_in_turn(tmp_path: Path, recording: Path) -> None:
+    outcome = tmp_path / "outcome.mcap"
+    before = dora("replay", recording, "--deterministic", "-o", outcome)
+    again = dora("replay", outcome, "--replace", "worker", "--deterministic")
+    assert again.returncode == 0, again.stdout
+    fingerprint = re.compile(r"^late/sum +(.*)$", re.M)
+    assert fingerprint.findall(again.stdout) == fingerprint.findall(before.stdout)
+    told = dora("replay", recording, "--deterministic", "-o", outcome)
+    assert (told.returncode, "--force" in told.stdout) == (1, True)
+
+
 def test_a_node_that_fails_is_told_with_its_traceback(tmp_path: Path) -> None:
     flow = write_flow(tmp_path / "flow", FLOW, worker="1 / 0", late=LATE)
     recording = record(tmp_path / "flow.mcap", flow, [message("camera/image", 1)])

@@ -34,6 +34,7 @@ def replay_file(
     *,
     deterministic: bool,
     output: Path | None,
+    force: bool,
     output_yaml: Path | None,
     uv: bool,
     allow_shell: bool,
@@ -51,7 +52,7 @@ def replay_file(
             return _write_yaml(replay, output_yaml)
         if deterministic:
             plan = _planned(replay, uv=uv, allow_shell=allow_shell)
-            return _run_virtually(replay, plan, output)
+            return _run_virtually(replay, plan, output, force=force)
         return _run(replay, wishes, uv=uv, allow_shell=allow_shell)
 
 
@@ -105,7 +106,7 @@ def _run(replay: Replay, wishes: Wishes, *, uv: bool, allow_shell: bool) -> int:
     return status
 
 
-def _run_virtually(replay: Replay, plan: Plan, output: Path | None) -> int:
+def _run_virtually(replay: Replay, plan: Plan, output: Path | None, *, force: bool) -> int:
     """Replay in virtual time."""
     from dora.recording.virtual import replay_virtually
 
@@ -123,7 +124,7 @@ def _run_virtually(replay: Replay, plan: Plan, output: Path | None) -> int:
     else:
         from dora.recording.writer import RecordingWriter
 
-        with RecordingWriter(output) as writer:
+        with RecordingWriter(output, replay.about, force=force) as writer:
             digests = run(keep=writer.add)
     click.echo(_table(digests))
     return 0

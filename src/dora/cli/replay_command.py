@@ -92,6 +92,7 @@ def _not_negative(number: float) -> float:
     type=click.Path(path_type=Path),
     help="With --deterministic: write what the nodes send into this recording.",
 )
+@click.option("--force", is_flag=True, help="Replace a recording that is there.")
 @click.option(
     "--output-yaml",
     type=click.Path(path_type=Path),
@@ -118,6 +119,7 @@ def replay(
     step: bool,
     deterministic: bool,
     output: Path | None,
+    force: bool,
     output_yaml: Path | None,
     uv: bool,
     allow_shell_nodes: bool,
@@ -146,6 +148,7 @@ def replay(
         wishes,
         deterministic=deterministic,
         output=output,
+        force=force,
         output_yaml=output_yaml,
         uv=uv,
         allow_shell=allow_shell_nodes,

@@ -51,6 +51,8 @@ class Cast(msgspec.Struct, frozen=True):
     """Nodes without inputs of others that run themselves: nothing of theirs was recorded."""
     silent: tuple[str, ...]
     """Outputs of replaced nodes that somebody reads and that nothing is recorded of."""
+    idle: tuple[str, ...]
+    """Nodes that only replaced nodes read from: they are not started."""
     unplayed: tuple[str, ...]
     """Recorded topics of nodes or outputs that the dataflow does not have."""
 
@@ -110,10 +112,13 @@ def cast(
     parts = {node: available[node] for node in by_id if node in chosen}
     if not parts:
         raise ReplayError(_nothing(topics, available))
-    read = {source for role in roles if role.node not in parts for source in role.reads}
+    idle = _idle(roles, parts)
+    gone = {*parts, *idle}
+    read = {source for role in roles if role.node not in gone for source in role.reads}
     return Cast(
         parts=parts,
-        live=tuple(role.node for role in roles if not role.reads and role.node not in parts),
+        live=tuple(role.node for role in roles if not role.reads and role.node not in gone),
+        idle=tuple(role.node for role in roles if role.node in idle),
         silent=tuple(
             f"{node}/{output}"
             for node, plays in parts.items()
@@ -122,6 +127,24 @@ def cast(
         ),
         unplayed=tuple(unplayed),
     )
+
+
+def _idle(roles: Sequence[Role], parts: Collection[str]) -> set[str]:
+    """Nodes whose readers are all replaced, or idle themselves."""
+    readers: dict[str, set[str]] = {}
+    for role in roles:
+        for source in role.reads:
+            readers.setdefault(source.partition("/")[0], set()).add(role.node)
+    idle: set[str] = set()
+    while True:
+        more = {
+            node
+            for node, reading in readers.items()
+            if node not in parts and node not in idle and reading - {node} <= {*parts, *idle}
+        }
+        if not more:
+            return idle
+        idle |= more
 
 
 def _chosen(
@@ -200,6 +223,8 @@ def with_replays(
         if name in cast.parts:
             kept = {key: node[key] for key in _KEPT if key in node}
             nodes.append({**kept, "outputs": list(outputs[name]), **command(name)})
+        elif name in cast.idle:
+            continue
         elif name is not None:
             nodes.append(_rewired(node, cast, outputs, lossless=lossless))
         else:

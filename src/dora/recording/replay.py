@@ -29,6 +29,7 @@ from dora.ids import OutputRef, parse_source
 from dora.recording.casting import Cast, Role, cast, with_replays
 from dora.recording.pace import Pace
 from dora.recording.replay_node import Orders
+from dora.recording.writer import About
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,10 +73,15 @@ class Replay:
     def __init__(self, recording: Recording, wishes: Wishes) -> None:
         self._recording = recording
         self._wishes = wishes
-        self._source, self.path = _dataflow(recording, wishes.dataflow)
-        self._folder = self.path.resolve().parent
-        self._roles = _roles(parse(self._source.file, self._source._text), self._folder)
         topics = dict.fromkeys(topic.name for topic in recording.topics if topic.playable)
+        if recording.topics and not topics:
+            raise ReplayError(
+                f"`{recording.path}` was not written by dora (but by `{recording.library}`); if it "
+                "is a bag of ROS, make a recording of it: `dora mcap import`"
+            )
+        self._text, self.path = _dataflow(recording, wishes.dataflow)
+        self._folder = self.path.resolve().parent
+        self._roles = _roles(self._read(), self._folder)
         self.cast: Cast = cast(self._roles, topics, wishes.remap, wishes.replace)
         self.zero_ns, self._until_ns = self._window()
 
@@ -83,6 +89,17 @@ class Replay:
         """What will be sent, in recorded order; once, also in a loop."""
         return self._recording.messages(
             list(self.cast.topics), start_ns=self.zero_ns, end_ns=self._until_ns
+        )
+
+    @property
+    def about(self) -> About:
+        """What a recording of the nodes that run should say of the dataflow."""
+        return About(
+            name=self.path.stem,
+            started_ns=self.zero_ns,
+            file=str(self.path.resolve()),
+            text=self._text.encode(),
+            descriptor=msgspec.json.encode(self._read().value),
         )
 
     @property
@@ -101,6 +118,9 @@ class Replay:
         if self.cast.silent:
             named = ", ".join(f"`{output}`" for output in self.cast.silent)
             told.append(f"nothing is recorded of {named}, so whoever reads it waits in vain")
+        if self.cast.idle:
+            named = ", ".join(f"`{node}`" for node in self.cast.idle)
+            told.append(f"only replaced nodes read from these, so they are not started: {named}")
         if self.cast.live:
             named = ", ".join(f"`{node}`" for node in self.cast.live)
             told.append(f"nothing is recorded of these, so they run themselves: {named}")
@@ -133,13 +153,20 @@ class Replay:
         Raises:
             DescriptorError: the dataflow has mistakes.
         """
-        source = parse(self._source.file, self._source._text)
-        source.value = self._values(conductor)
+        values = self._values(conductor)
+        if self.cast.idle:  # places are those of the dataflow without them
+            source = parse(str(self.path), dump(values))
+        else:
+            source = self._read()
+            source.value = values
         flow, report = flatten(Report(source), self._folder)
         around = Surroundings(
             self._folder, environ, uv, allow_shell, before_build, clones=clones or {}
         )
         return plan_flow(flow, report, self.path, around)
+
+    def _read(self) -> Source:
+        return parse(str(self.path), self._text)
 
     def _values(self, conductor: str | None) -> dict[str, Any]:
         wishes, period_ns = self._wishes, self._period_ns()
@@ -152,7 +179,7 @@ class Replay:
             words = ["-m", "dora.recording.replay_node", *orders.words]
             return {"path": Path(sys.executable).name, "args": shlex.join(words)}
 
-        flow = {**self._source.value, "exit_when_nodes_finish": True}
+        flow = {**self._read().value, "exit_when_nodes_finish": True}
         return with_replays(flow, self.cast, self._roles, command, lossless=not wishes.speed)
 
     def _window(self) -> tuple[int, int | None]:
@@ -191,11 +218,12 @@ class Replay:
         return max(1, end_ns - self.zero_ns + gap_ns)
 
 
-def _dataflow(recording: Recording, given: Path | None) -> tuple[Source, Path]:
-    """The dataflow, flat, and where its file lies or lay."""
+def _dataflow(recording: Recording, given: Path | None) -> tuple[str, Path]:
+    """The dataflow's text, without modules, and where its file lies or lay."""
     if given is not None:
-        source = load(given)
-        return (parse(str(given), flat_text(given)) if _has_modules(source) else source), given
+        if _has_modules(load(given)):
+            return flat_text(given), given
+        return given.read_text("utf-8-sig"), given
     text, path = recording.dataflow_text, recording.descriptor_path
     if text is None or path is None:
         raise ReplayError(
@@ -207,10 +235,9 @@ def _dataflow(recording: Recording, given: Path | None) -> tuple[Source, Path]:
             f"the folder of the recorded dataflow is gone: `{path.parent}`; its nodes were there. "
             "Name the dataflow file where it is now: `--dataflow FLOW`"
         )
-    source = parse(str(path), text)
-    if _has_modules(source):
-        source = parse(str(path), dump(recording.descriptor))
-    return source, path
+    if _has_modules(parse(str(path), text)):
+        text = dump(recording.descriptor)
+    return text, path
 
 
 def _has_modules(source: Source) -> bool:
