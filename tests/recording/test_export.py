@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +184,20 @@ def test_depth_is_shown_in_bytes() -> None:
     depth = np.array([[0.0, 2.0, np.nan, np.inf, 4.0]], np.float32)
     assert as_bytes(depth).tolist() == [[0, 127, 0, 0, 255]]
     assert as_rgb(np.array([[256, 65535]], np.uint16))[0].tolist() == [[1] * 3, [255] * 3]
+
+
+def test_a_library_that_is_missing_is_named(
+    tmp_path: Path,
+    recording: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setitem(sys.modules, "rosbags.highlevel", None)
+    assert main(["mcap", "export", str(recording), "-o", str(tmp_path), "--to", "mp4"]) == 1
+    assert "pip install 'dora-py[export]'" in capsys.readouterr().err
+    assert main(["mcap", "import", str(recording), "-o", str(tmp_path / "y.mcap")]) == 1
+    assert "pip install 'dora-py[import]'" in capsys.readouterr().err
 
 
 def test_what_has_no_place_is_told(
