@@ -107,6 +107,7 @@ __all__ = [
     "DORA",
     "FLOW",
     "SECOND",
+    "SINK",
     "START",
     "dora",
     "interleaved",

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from .messages import START, message
-from .replaying import DEADLINE_S, DORA, FLOW, dora, interleaved, numbered, record, write_flow
+from .replaying import DEADLINE_S, DORA, FLOW, SINK, dora, interleaved, numbered, record, write_flow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,6 +132,26 @@ def test_step_by_step_one_message_goes_for_each_line(tmp_path: Path, recording: 
     assert "`nonsense` is neither empty" in ran.stdout
 
 
+def test_steps_go_through_all_nodes_in_recorded_order(tmp_path: Path) -> None:
+    flow = write_flow(
+        tmp_path / "flow",
+        FLOW.replace("sink.py", "order.py")
+        .replace("facts: {source: camera/facts", "facts: {source: other/facts")
+        .replace("[image, facts]", "[image]")
+        + "  - {id: other, path: other.py, outputs: [facts]}\n",
+        order=SINK,
+    )
+    images = numbered("camera/image", IMAGES, 10 * MS)
+    facts = numbered("other/facts", range(10), 7 * MS, 2 * MS)
+    messages = interleaved(images, facts)
+    recording = record(tmp_path / "flow.mcap", flow, messages)
+    ran = dora("replay", recording, "--step", input="\n" * 20)
+    told = re.findall(r"^ +\S+ s  (\w+/\w+) ", ran.stdout, re.M)
+    assert told == [one.topic for one in messages]
+    assert "as 2 nodes" in ran.stdout
+    assert len(received(tmp_path)) == 20
+
+
 def test_stepping_ends_with_the_recording_and_with_the_input(
     tmp_path: Path, recording: Path
 ) -> None:
@@ -181,6 +201,7 @@ def test_a_recording_whose_folder_is_gone_says_so(tmp_path: Path, recording: Pat
         (("--speed", "-1"), 2, "negative"),
         (("--max", "--speed", "2"), 2, "exclude each other"),
         (("--deterministic", "--loop"), 2, "in virtual time, once"),
+        (("--step", "--loop"), 2, "`--step` has no pace"),
         (("-o", "x.mcap"), 2, "`--output` goes with `--deterministic`"),
         (("--remap", "a=b"), 2, "recorded/output=node/output"),
     ],

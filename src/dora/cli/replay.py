@@ -94,10 +94,10 @@ def _run(replay: Replay, wishes: Wishes, *, uv: bool, allow_shell: bool) -> int:
     try:
         plan = _planned(replay, uv=uv, allow_shell=allow_shell, conductor=conductor.address)
         if wishes.step:
-            plays = replay.cast.topics
-            conductor.step(
-                Stepper(replay.messages(), plays, replay.zero_ns, sys.stdin.fileno(), _say)
-            )
+            if sys.stdin is None:
+                raise DoraError("`--step` reads lines from standard input, which is closed")
+            plays, lines = replay.cast.topics, sys.stdin.fileno()
+            conductor.step(Stepper(replay.messages(), plays, replay.zero_ns, lines, _say))
         status = run_flow(plan, RunOptions())
     finally:
         conductor.close()

@@ -161,6 +161,8 @@ def _check_pace(at_most: bool, loop: bool, step: bool, deterministic: bool) -> N
     has_speed = given is click.core.ParameterSource.COMMANDLINE
     if at_most and has_speed:
         raise click.UsageError("`--max` and `--speed` exclude each other")
+    if step and (loop or at_most or has_speed):
+        raise click.UsageError("`--step` has no pace: leave out `--speed`, `--max` and `--loop`")
     if deterministic and (at_most or loop or step or has_speed):
         raise click.UsageError(
             "`--deterministic` runs in virtual time, once: leave out `--speed`, `--max`, `--loop` "

@@ -16,6 +16,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING
 
+from dora.errors import DoraError
 from dora.recording import cues
 from dora.transport import endpoint
 from dora.wire.framing import Deframer, frame
@@ -82,9 +83,13 @@ class Conductor:
         """Have messages sent one by one as the stepper says, in a thread of its own."""
 
         def run() -> None:
-            if self.wait_for_nodes():
-                stepper.run(self.play, self._wake_read)
-            self.dismiss()
+            try:
+                if self.wait_for_nodes():
+                    stepper.run(self.play, self._wake_read)
+            except DoraError as exc:  # the file is damaged
+                stepper.tell(f"[ERROR] {exc}")
+            finally:
+                self.dismiss()
 
         thread = threading.Thread(target=run, name="stepping", daemon=True)
         self._threads.append(thread)
@@ -169,12 +174,12 @@ class Stepper:
         self._plays = plays
         self._zero_ns = zero_ns
         self._lines = lines
-        self._tell = tell
+        self.tell = tell
         self._typed = bytearray()
 
     def run(self, play: Callable[[str], bool], wake: int) -> None:
         """Step through all messages, until no more lines come, or `wake` becomes readable."""
-        self._tell("step: Enter sends the next message, a number so many, q ends the replay")
+        self.tell("step: Enter sends the next message, a number so many, q ends the replay")
         left = 0
         for message in self._messages:
             while not left:
@@ -182,15 +187,15 @@ class Stepper:
                 if line is None or line in ("q", "quit"):
                     return
                 if line and not line.isdecimal():
-                    self._tell(f"`{line}` is neither empty, nor a number, nor q")
+                    self.tell(f"`{line}` is neither empty, nor a number, nor q")
                 else:
                     left = int(line or 1)
             node, output = self._plays[message.topic]
             if not play(node):
                 return
             left -= 1
-            self._tell(_told(message, f"{node}/{output}", self._zero_ns))
-        self._tell("step: that was the last message")
+            self.tell(_told(message, f"{node}/{output}", self._zero_ns))
+        self.tell("step: that was the last message")
 
     def _line(self, wake: int) -> str | None:
         """The next line; None when none will come."""
