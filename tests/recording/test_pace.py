@@ -15,7 +15,7 @@ SECOND = 10**9
 
 
 @given(
-    times=st.lists(st.integers(0, 10**15), min_size=2, max_size=20).map(sorted),
+    times=st.lists(st.integers(0, 10**13), min_size=2, max_size=20).map(sorted),
     speed=st.floats(0.01, 100),
 )
 def test_recorded_gaps_are_kept_at_any_speed(times: list[int], speed: float) -> None:
@@ -53,7 +53,7 @@ def test_without_a_pace_the_rate_is_told() -> None:
     file=st.text(st.characters(exclude_categories=["C"]), min_size=1).filter(
         lambda text: not text.startswith("-")
     ),
-    speed=st.sampled_from([0.0, 0.5, 1.0, 12.5]),
+    speed=st.floats(0, 1e6),
     zero_ns=st.integers(0, 2**62),
     period_ns=st.integers(0, 2**62),
     until_ns=st.none() | st.integers(0, 2**62),

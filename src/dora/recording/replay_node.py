@@ -62,7 +62,7 @@ class Orders(msgspec.Struct, frozen=True):
     @property
     def words(self) -> list[str]:
         """The arguments behind `python -m dora.recording.replay_node`."""
-        words = [self.file, "--speed", f"{self.pace.speed:g}", "--from", str(self.pace.zero_ns)]
+        words = [self.file, "--speed", repr(self.pace.speed), "--from", str(self.pace.zero_ns)]
         if self.until_ns is not None:
             words += ["--until", str(self.until_ns)]
         if self.pace.period_ns:
@@ -182,6 +182,11 @@ class Player(Core):
         self._poll.register(self._moment.fd, select.POLLIN)
         self._poll.register(session.stream.fileno(), select.POLLIN)
         self._facts: dict[bytes, tuple[bool, bool]] = {b"": (False, False)}
+
+    def close(self) -> None:
+        """Leave the dataflow; twice is fine."""
+        super().close()
+        self._moment.close()
 
     def at(self, due_ns: int) -> int:
         """The moment so long after the dataflow's start, on the monotonic clock."""
@@ -311,13 +316,14 @@ def _replay(orders: Orders) -> None:
         session = joining.join(None)
         if not isinstance(session, Session):
             raise DoraError("a replay node plays in a dataflow: it is started by `dora replay`")
-        with Player(session) as player:
-            direction = Direction(orders.conductor, player.id)
-            try:
-                play(orders, player, ahead, direction, tally)
-            finally:
-                ahead.close()
-                direction.close(tally)
+        player = Player(session)
+        direction = Direction(orders.conductor, player.id)
+        try:
+            play(orders, player, ahead, direction, tally)
+        finally:
+            ahead.close()
+            direction.close(tally)
+        player.close()
 
 
 if __name__ == "__main__":
