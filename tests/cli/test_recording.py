@@ -161,7 +161,7 @@ def test_a_full_disk_is_told_and_the_dataflow_runs_on(flow: Path, tmp_path: Path
     recording = dora("record", *arguments, preexec_fn=small_disk)
     told, _ = recording.communicate(timeout=DEADLINE_S)
     assert recording.returncode == 1
-    assert "the recording ended early" in told
+    assert "the recording ends early" in told
     assert "cannot grow: File too large" in told
     lost = re.search(r"WARNING (\d+) messages are not in it: camera/image (\d+)", told)
     assert lost is not None

@@ -19,6 +19,7 @@ from dora.running.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dora.errors import DoraError
     from dora.recording.recorder import RecordOptions
 
 _EVERY_S = 0.5
@@ -28,8 +29,7 @@ class Companion:
     """The recorder of a dataflow that is run here, and the line about it."""
 
     def __init__(self, options: RecordOptions) -> None:
-        self.recorder = Recorder(options)
-        self._told = False
+        self.recorder = Recorder(options, _tell_problem)
         self._began_s = time.monotonic()
         self._before = self._began_s, 0
         self._rate = 0.0
@@ -117,6 +117,10 @@ def record_running(name: str | None, options: RecordOptions, stop_after_s: float
     return _finish(recorder)
 
 
+def _tell_problem(problem: DoraError) -> None:
+    click.echo(f"[ERROR] the recording ends early: {problem}", err=True)
+
+
 def _finish(recorder: Recorder) -> int:
     """Wait until all is written, and tell what came of it; the exit status."""
     recorder.wait()
@@ -132,7 +136,5 @@ def _finish(recorder: Recorder) -> int:
     if recorder.lost:
         each = ", ".join(f"{topic} {count:,}" for topic, count in sorted(recorder.lost.items()))
         lines.append(f"WARNING {figures.lost:,} messages are not in it: {each}")
-    if recorder.problem is not None:
-        lines.append(f"[ERROR] the recording ended early: {recorder.problem}")
     click.echo("\n".join(lines), err=True)
     return 0 if recorder.problem is None else 1

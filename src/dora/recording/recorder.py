@@ -85,10 +85,16 @@ class Recorder:
 
     Args:
         options: What to record, and how.
+        on_problem: Called when it ends early, with the reason; in a thread of its own.
     """
 
-    def __init__(self, options: RecordOptions) -> None:
+    def __init__(
+        self,
+        options: RecordOptions,
+        on_problem: Callable[[DoraError], None] = lambda _problem: None,
+    ) -> None:
         self._options = options
+        self._on_problem = on_problem
         self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._room = threading.Event()
         self._stop = threading.Event()
@@ -207,7 +213,7 @@ class Recorder:
                     look_at = time.monotonic() + _LOOK_EVERY_S
             self._pass(taps, 0, self._options.queue_size)  # what was sent before the stop
         except DoraError as exc:
-            self.problem = self.problem or exc
+            self._fail(exc)
         finally:
             taps.close()
             self._batches.put(None)
@@ -325,8 +331,10 @@ class Recorder:
         return 0
 
     def _fail(self, problem: DoraError) -> None:
-        self.problem = self.problem or problem
         self.stop()
+        if self.problem is None:
+            self.problem = problem
+            self._on_problem(problem)
 
     def _lose_batches(self, writer: RecordingWriter) -> None:
         """Count what cannot be written any more, until nothing more is taken."""
