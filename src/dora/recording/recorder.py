@@ -54,7 +54,7 @@ class RecordOptions(msgspec.Struct, frozen=True):
     path: Path
     topics: tuple[str, ...] = ()
     """Written `node/output`; empty: all."""
-    compression: str = "none"
+    compression: str = "zstd"
     split_bytes: int | None = None
     split_s: float | None = None
     buffer_bytes: int = DEFAULT_BUFFER_BYTES
