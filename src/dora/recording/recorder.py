@@ -34,9 +34,15 @@ if TYPE_CHECKING:
 
 DEFAULT_BUFFER_BYTES = 1 << 30
 DEFAULT_QUEUE = 500
-_NAP_S = 0.001
-"""Between two looks: messages that come thick are taken many at a time."""
+_AT_ONCE = 64
+"""Messages of one output that are taken in one look."""
+_NAP_S = 0.005
+"""Between two looks. Who is woken by a message takes the time of those whom it is for."""
+_IDLE_S = 0.2
+"""When so long nothing came, the next message wakes."""
 _WAIT_S = 0.1
+_HAND_BYTES, _HAND_S = 1 << 20, 0.05
+"""What was taken is handed over when it is so much, or has waited so long."""
 _LOOK_EVERY_S = 2.0
 _MESSAGE_BYTES = 300
 """What a message takes up beside its payload, about."""
@@ -48,7 +54,7 @@ class RecordOptions(msgspec.Struct, frozen=True):
     path: Path
     topics: tuple[str, ...] = ()
     """Written `node/output`; empty: all."""
-    compression: str = "none"
+    compression: str = "zstd"
     split_bytes: int | None = None
     split_s: float | None = None
     buffer_bytes: int = DEFAULT_BUFFER_BYTES
@@ -102,6 +108,10 @@ class Recorder:
         """Bytes that one thread took, and that the other is done with: each has one writer."""
         self._types: dict[str, str] = {}
         self._gaps = Gaps()
+        self._batch = _Batch([], {})
+        """Taken, and not handed over."""
+        self._batch_bytes = 0
+        self._batch_due_s = 0.0
         self._threads: list[threading.Thread] = []
         self._writer: RecordingWriter | None = None
         self._crash: BaseException | None = None
@@ -202,26 +212,34 @@ class Recorder:
 
     def _take(self, taps: Taps) -> None:
         try:
-            look_at = time.monotonic() + _LOOK_EVERY_S
+            look_at = came_at = time.monotonic()
             while not self._stop.is_set() and not taps.over:
                 if not self._has_room():
                     continue
-                self._pass(taps, _WAIT_S)
-                time.sleep(_NAP_S)
-                if time.monotonic() >= look_at:
+                now = time.monotonic()
+                most = self._pass(taps, _WAIT_S if now - came_at > _IDLE_S else 0)
+                if most:
+                    came_at = now
+                self._hand_over(now)
+                if most < _AT_ONCE:
+                    time.sleep(_NAP_S)
+                if now >= look_at + _LOOK_EVERY_S:
                     self._look(taps)
-                    look_at = time.monotonic() + _LOOK_EVERY_S
+                    look_at = now
             self._pass(taps, 0, self._options.queue_size)  # what was sent before the stop
         except DoraError as exc:
             self._fail(exc)
         finally:
             taps.close()
+            self._batches.put(self._batch)
+            self._batch = _Batch([], {})
             self._batches.put(None)
 
     def _has_room(self) -> bool:
         """Whether more may be taken; waits a little if not."""
         if self._options.lossy or not self._is_full():
             return True
+        self._hand_over(self._batch_due_s)
         self._room.clear()
         if self._is_full():
             self._room.wait(_WAIT_S)
@@ -230,10 +248,10 @@ class Recorder:
     def _is_full(self) -> bool:
         return self._taken - self._done >= self._options.buffer_bytes
 
-    def _pass(self, taps: Taps, timeout_s: float, most: int = 64) -> None:
-        """Take what waits."""
-        batch: list[RecordedMessage] = []
-        lost: dict[str, int] = {}
+    def _pass(self, taps: Taps, timeout_s: float, most: int = _AT_ONCE) -> int:
+        """Take what waits; how many messages the busiest output had."""
+        batch, lost = self._batch
+        taken = 0
         keeps = not (self._options.lossy and self._is_full())
         found = taps.receive_undecoded(timeout_s, most)
         now = time.time_ns()
@@ -245,13 +263,23 @@ class Recorder:
                     batch.append(
                         RecordedMessage(topic, header, payload, metadata, sent_ns, now, sequence)
                     )
-                    self._taken += len(payload) + _MESSAGE_BYTES
+                    taken += len(payload) + _MESSAGE_BYTES
             if not keeps:
                 missing += len(messages)
             if missing:
-                lost[topic] = missing
-        if batch or lost:
-            self._batches.put(_Batch(batch, lost))
+                lost[topic] = lost.get(topic, 0) + missing
+        self._taken += taken
+        self._batch_bytes += taken
+        return max((len(messages) for _, messages in found), default=0)
+
+    def _hand_over(self, now_s: float) -> None:
+        """Give what was taken to the other thread, if that is worth waking it."""
+        if not self._batch.messages and not self._batch.lost:
+            self._batch_due_s = now_s + _HAND_S
+        elif self._batch_bytes >= _HAND_BYTES or now_s >= self._batch_due_s:
+            self._batches.put(self._batch)
+            self._batch, self._batch_bytes = _Batch([], {}), 0
+            self._batch_due_s = now_s + _HAND_S
 
     def _look(self, taps: Taps) -> None:
         """Look for outputs that are not read yet."""
