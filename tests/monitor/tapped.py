@@ -75,6 +75,8 @@ class TappedDaemon:
                 self._say(link, self._dataflow)
             case visits.AskState():
                 self._say(link, self._state())
+            case visits.AskDescriptor():
+                self._say(link, visits.Done('{"nodes": []}'))
             case visits.Publish():
                 self.published.append(asked)
                 self._say(link, visits.Done())

@@ -9,23 +9,31 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import click
+
 from dora.running.foreground import Foreground
 
 if TYPE_CHECKING:
     from dora.daemon.launch import Launched
     from dora.descriptor.plan import Plan
+    from dora.running.companion import Companion
     from dora.running.options import RunOptions
 
 
 def run_flow(plan: Plan, options: RunOptions) -> int:
     """Run a dataflow until it ends; the exit status of the command.
 
+    The object of click's context, if there is one, goes along: that of `dora record`.
+
     Raises:
         DescriptorLimitError: the dataflow needs more descriptors than are allowed.
+        DoraError: the companion cannot join.
     """
     from dora.daemon.report import failure_text, summary_text
 
-    outcome = Foreground(plan, options, _tell_by_hand).run()
+    context = click.get_current_context(silent=True)
+    companion: Companion | None = None if context is None else context.obj
+    outcome = Foreground(plan, options, _tell_by_hand, companion).run()
     return tell_end("" if outcome.ok else failure_text(outcome), summary_text(outcome))
 
 

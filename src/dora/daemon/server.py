@@ -33,6 +33,7 @@ from dora.daemon.events import (
     Retire,
     Spawn,
     SpawnFailed,
+    StartAllowed,
     StopAsked,
 )
 from dora.daemon.flow import Graces, Phase
@@ -108,6 +109,7 @@ class Server:
         hot = settings.hot_reload
         self._supervisor = Supervisor(plan, graces or settings.graces, before, hot_reload=hot)
         self._flow = flow = self._supervisor.flow
+        flow.held = settings.held
         self._extensions = Extensions()
         self._stacks = Stacks(loop, self._has_started)
         self._tickets = Tickets()
@@ -179,6 +181,10 @@ class Server:
     def ask_stop(self, why: str, grace_s: float | None = None, force: bool = False) -> None:
         """Ask the dataflow to end; again, to hurry."""
         self._post(StopAsked(why, grace_s=grace_s, force=force))
+
+    def allow_start(self) -> None:
+        """Let the nodes start, once all have joined, in a dataflow that was held."""
+        self._post(StartAllowed())
 
     def stop_after(self, seconds: float) -> None:
         """Ask the dataflow to end so long after it was launched."""

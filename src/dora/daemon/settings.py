@@ -18,3 +18,5 @@ class Settings(msgspec.Struct, frozen=True):
     params: dict[str, dict[str, bytes]] = {}
     """Parameters that were set before: node id, key, JSON."""
     graces: Graces = Graces()
+    held: bool = False
+    """Whether the nodes start only when `Server.allow_start` was called, too."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from dora.daemon.usage import Usage, usage_of
-from dora.wire.visits import AskState, EdgeView, NodeView, OutputView, State
+from dora.wire.visits import AskDescriptor, AskState, Done, EdgeView, NodeView, OutputView, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +46,7 @@ class StateDesk:
         self._crew = crew
         self._feed = feed
         visitors.provide(AskState, self._answer)
+        visitors.provide(AskDescriptor, self._describe)
 
     def _answer(self, link: Link, _ask: AskState) -> None:
         flow, edges = self._flow, self._flow.book.shown()
@@ -67,6 +70,9 @@ class StateDesk:
                 edges=[self._edge(edge) for edge in edges],
             )
         )
+
+    def _describe(self, link: Link, _ask: AskDescriptor) -> None:
+        link.send(Done(msgspec.json.encode(self._descriptor, enc_hook=str).decode()))
 
     def _pid(self, record: NodeRecord) -> int:
         """The process that dora started, else the one that joined; 0: none, or out of sight."""
@@ -99,6 +105,7 @@ class StateDesk:
             memory_bytes=used.memory_bytes,
             disk_read_bytes=used.disk_read_bytes,
             disk_write_bytes=used.disk_write_bytes,
+            output_types=self._wiring.output_types(record.id),
         )
 
     def _edge(self, edge: Edge) -> EdgeView:

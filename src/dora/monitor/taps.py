@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     import msgspec
 
     from dora.node.event_types import Event
+    from dora.node.inputs import Undecoded
 
 _ANSWER_WITHIN_S = 10.0
 _READ_BYTES = 1 << 16
 _INT_BYTES = array.array("i").itemsize
 _ANCILLARY_BYTES = socket.CMSG_SPACE(253 * _INT_BYTES)
 _COUNTER_BYTES = 512
+_AT_ONCE = 64
 
 
 class Taps:
@@ -151,6 +153,29 @@ class Taps:
             if not self._ready and left == 0:
                 break
         return None
+
+    def receive_undecoded(
+        self, timeout_s: float | None, most: int = _AT_ONCE
+    ) -> list[tuple[str, list[Undecoded]]]:
+        """What waits of every output, as it travelled, at most so much of each.
+
+        Args:
+            timeout_s: How long to wait for the first; None: for ever.
+            most: Messages of one output.
+        """
+        if self.over:
+            return []
+        self._poll(timeout_s)
+        found = []
+        while self._ready:
+            port = self._ready.popleft()
+            found.append((port.id, port.take_undecoded(most)))
+            self._forget_if_closed(port)
+        return found
+
+    def reads(self, name: str) -> bool:
+        """Whether more may come of an output, written `node/output`."""
+        return any(port.id == name for port in self._ports.values())
 
     def close(self) -> None:
         """Read nothing more; twice is fine. Values that were received stay valid."""

@@ -93,7 +93,8 @@ class Session:
             # Else the first message would wait for it, and the node would seem to be stuck.
             import pyarrow  # noqa: F401
 
-        epoch_ns = self._wait_for_start()
+        self.epoch_ns = epoch_ns = self._wait_for_start()
+        """When the dataflow started (CLOCK_MONOTONIC): what timers count from."""
         self.words[WORD_STATE] = STATE_RUNNING
         self.stream = make_stream(
             ports,
@@ -208,6 +209,7 @@ class Session:
             backpressure=route.backpressure,
             arena=self.sender.arena,
             counters=counters,
+            flushes=bool(route.receiver),  # a tap sees all that was sent
         )
 
     def _input_port(

@@ -100,6 +100,23 @@ class Timer:
             self.fd = -1
 
 
+class Moment:
+    """A descriptor that becomes readable at a moment of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.fd = _create()
+
+    def set(self, at_ns: int) -> None:
+        """Become readable then, and not before; one that is over comes at once."""
+        _set(self.fd, max(1, at_ns), 0)
+
+    def close(self) -> None:
+        """Never come; twice is fine."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
 class Alarm:
     """Goes off once when it was not put off in time: the clock of an `input_timeout`."""
 

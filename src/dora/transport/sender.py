@@ -211,7 +211,8 @@ class Sender:
     def _flush(self, output_id: str) -> None:
         output = self._outputs.get(output_id)
         for edge in output.routes if output is not None else ():
-            edge.flush()
+            if edge.flushes:
+                edge.flush()
 
     def lend(self, size: int, base_address: int) -> Loan:
         """Lend a slot of `size` bytes whose payload the caller writes in place.

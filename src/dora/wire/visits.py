@@ -35,6 +35,10 @@ class AskState(msgspec.Struct, tag="ask_state", frozen=True):
     """Client: how does everything stand? Answer: `State`."""
 
 
+class AskDescriptor(msgspec.Struct, tag="ask_descriptor", frozen=True):
+    """Client: what does the dataflow file say, read and flat? Answer: `Done`, its text is JSON."""
+
+
 class AskStop(msgspec.Struct, tag="ask_stop", frozen=True):
     """Client: end the dataflow. Answer: `Done`, at once; the end itself is the connection's."""
 
@@ -141,6 +145,7 @@ class Publish(msgspec.Struct, tag="publish", frozen=True):
 Question = (
     AskStack
     | AskState
+    | AskDescriptor
     | AskStop
     | Watch
     | AskNode
@@ -219,6 +224,8 @@ class NodeView(msgspec.Struct, frozen=True):
     path: str = ""
     """As the dataflow file names it; empty where it names none, as for operators."""
     max_restarts: int = 0
+    output_types: dict[str, str] = {}
+    """Of outputs that have one: the type, with its full name."""
 
 
 class OutputView(msgspec.Struct, frozen=True):
