@@ -121,7 +121,8 @@ class Server:
         except BaseException:
             launched.end()
             raise
-        self._drops = DropWatch(flow.book, self._carrier.wiring, lambda: self._carrier.feed)
+        wiring, notice = self._carrier.wiring, self._observer.notice
+        self._drops = DropWatch(loop, flow.book, wiring, lambda: self._carrier.feed, notice)
         self._receive()
         self._open_desks(save_param)
 
@@ -159,6 +160,7 @@ class Server:
         StateDesk(
             visitors,
             self.described,
+            self._plan.descriptor,
             self._flow,
             carrier.wiring,
             self._crew,
@@ -244,7 +246,7 @@ class Server:
             self._carrier.carry_out(self._supervisor.start())
         for node, error in launched.errors.items():
             self._post(SpawnFailed(node, 0, error))
-        self._loop.call_later(1.0, self._watch_drops)
+        self._drops.look_again()
 
     def _resume(self, saved: SavedDataflow) -> None:
         """Take over what an earlier program of this process served."""
@@ -267,9 +269,7 @@ class Server:
 
     def send_visitors_away(self) -> None:
         """End the connections of visitors, who may come again to whoever takes over."""
-        for link in self._visitors.links:
-            link.close()
-            self._visitors.left(link)
+        self._visitors.send_away()
 
     def saved(self) -> SavedDataflow:
         """All of this as a value, for the program that takes over."""
@@ -314,7 +314,7 @@ class Server:
         self._loop.close()
 
     def _outcome(self) -> Outcome:
-        self._tell_drops()
+        self._drops.tell()
         return Outcome(
             dataflow_id=self._launched.dataflow_id,
             nodes=self._crew.spawned,
@@ -393,11 +393,3 @@ class Server:
             self._restart(node, why)  # there is no process that could load it
         else:
             self._carrier.send(node, Reload(operator))
-
-    def _tell_drops(self) -> None:
-        for text in self._drops.news():
-            self._observer.notice("warn", text)
-
-    def _watch_drops(self) -> None:
-        self._tell_drops()
-        self._loop.call_later(1.0, self._watch_drops)

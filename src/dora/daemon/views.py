@@ -7,7 +7,7 @@ two such looks (`monitor.figures`), what nodes use (`daemon.usage`).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,7 +15,7 @@ from dora.daemon.usage import Usage, usage_of
 from dora.wire.visits import AskDescriptor, AskState, Done, EdgeView, NodeView, OutputView, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from dora.daemon.crew import Crew
     from dora.daemon.edges import Edge
@@ -35,12 +35,14 @@ class StateDesk:
         self,
         visitors: Visitors,
         described: Callable[[], Dataflow],
+        descriptor: Mapping[str, Any],
         flow: Flow,
         wiring: Wiring,
         crew: Crew,
         feed: Callable[[], LogFeed | None],
     ) -> None:
         self._described = described
+        self._descriptor = descriptor
         self._flow = flow
         self._wiring = wiring
         self._crew = crew
