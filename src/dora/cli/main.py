@@ -60,6 +60,7 @@ _LATER = {
     "inspect": "top_command:inspect",
     "list": "dataflow_commands:list_",
     "logs": "logs_command:logs",
+    "metrics": "metrics_command:metrics",
     "new": "new_command:new",
     "node": "node_commands:node",
     "param": "param_commands:param",
