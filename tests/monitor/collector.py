@@ -1,4 +1,4 @@
-"""A collector of OpenTelemetry: takes OTLP over HTTP and decodes it with the protocol's own code."""
+"""A collector of OpenTelemetry: takes OTLP over HTTP, and decodes it with the protocol's code."""
 
 from __future__ import annotations
 
