@@ -49,6 +49,7 @@ from dora.daemon.settings import Settings
 from dora.daemon.stacks import Stacks
 from dora.daemon.supervisor import Supervisor
 from dora.daemon.taps import TapDesk
+from dora.daemon.traces import TraceDesk
 from dora.daemon.views import StateDesk
 from dora.daemon.visitors import StackDesk, Visitors
 from dora.daemon.watchers import Watchers
@@ -113,6 +114,8 @@ class Server:
         self._carrier = Carrier(
             loop, launched, self._supervisor, self._observer, self._post, self._finish, saved
         )
+        trace_hz = settings.trace_hz
+        self._traces = TraceDesk(self._visitors, loop, flow, self._carrier.send, trace_hz)
         self._drops = DropWatch(flow.book, self._carrier.wiring, lambda: self._carrier.feed)
         self._receive()
         self._open_desks(save_param)
@@ -136,6 +139,7 @@ class Server:
             self._crew,
             self._visitors,
             self._extensions,
+            self._traces,
             self._observer,
             self._post,
         )
@@ -157,7 +161,7 @@ class Server:
             self._crew,
             lambda: carrier.feed,
         )
-        carrier.connect(self._crew, self._stacks, self._tickets, taps, params)
+        carrier.connect(self._crew, self._stacks, self._tickets, taps, params, self._traces)
 
     async def run(self) -> Outcome:
         """Serve until the dataflow is over."""

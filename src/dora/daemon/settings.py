@@ -18,3 +18,5 @@ class Settings(msgspec.Struct, frozen=True):
     params: dict[str, dict[str, bytes]] = {}
     """Parameters that were set before: node id, key, JSON."""
     graces: Graces = Graces()
+    trace_hz: float | None = None
+    """Traces in a second from the start on; None: until somebody asks, none."""

@@ -72,7 +72,7 @@ class EventStream:
         self._pending: deque[Event] = deque()
         self._ready: list[Source] = []
         self._silent: set[str] = set()  # inputs that timed out and brought nothing since
-        self._served = 0
+        self.served = self.served_before = 0  # inputs, in all, and when it was last waited
         self.turn = turn or Turn()
         self._ended = False
         self._closed = False
@@ -84,10 +84,10 @@ class EventStream:
         self._pump = pump
         self._control_fd = control_fd
         self._merged: list[Callable[[], None]] = []
-        self._inputs = OpenInputs(ports, timers, endless, end_without_timers=end_without_timers)
+        self.inputs = OpenInputs(ports, timers, endless, end_without_timers=end_without_timers)
         self._wake = Wake(self._serve_hungry)
         self._epoll = select.epoll()
-        self._waiting = Waiting(self._epoll, spin_us, self.turn)
+        self.waits = Waiting(self._epoll, spin_us, self.turn)
         self._sources: dict[int, Source] = {}
         self._watch(self._wake.fd, self._wake)
         self._watch(control_fd, Control(pump))
@@ -99,7 +99,7 @@ class EventStream:
     @property
     def input_ids(self) -> frozenset[str] | None:
         """The inputs that there are; None on a stage, where any id may come."""
-        return self._inputs.ids or None
+        return self.inputs.ids or None
 
     def fileno(self) -> int:
         """The epoll descriptor: readable when an event may be there."""
@@ -166,8 +166,7 @@ class EventStream:
                 for _ in range(source.waiting if source.served >= 0 else 0):
                     if self._ended or (event := source.take()) is None:
                         break
-                    handed = self._hand_out(event)
-                    if handed is not None:
+                    if (handed := self._hand_out(event)) is not None:
                         found.append(handed)
                     self._drain_pending(found)
             return found
@@ -210,7 +209,7 @@ class EventStream:
             refuse(self.selections if exclusive else (), inputs, self._closed)
             if self._desk is None:
                 self._desk = Desk(self._pending, self.wake_up, self._end_input, self._recovered)
-            closed, chosen = self._inputs.closed, self._inputs.read_by(inputs)
+            closed, chosen = self.inputs.closed, self.inputs.read_by(inputs)
             selection = Selection(
                 self, inputs, wants, list(chosen), closed, self._control_fd, exclusive=exclusive
             )
@@ -254,12 +253,12 @@ class EventStream:
 
     def watermark(self, input_id: str | None = None) -> int | float | None:
         """How far an input's senders said to have come; of all inputs, the least; None: unsaid."""
-        return self._inputs.watermark(input_id)
+        return self.inputs.watermark(input_id)
 
     def add_port(self, port: InputPort) -> None:
         """Read one more input; one that is open, behind all it has. Any thread may call this."""
         with self._selecting:
-            if self._inputs.add(port):
+            if self.inputs.add(port):
                 self._silent.discard(port.id)
                 self._watch_port(port, [one for one in self.selections if one.admit(port)])
 
@@ -277,11 +276,11 @@ class EventStream:
             if self._closed:
                 return
             with self._selecting:
-                self._closed = self._inputs.over = True
+                self._closed = self.inputs.over = True
             for end in self._merged:
                 end()
             self._epoll.close()
-            self._inputs.close()
+            self.inputs.close()
             with self._waking:
                 os.close(self._wake.fd)
         self._ring()  # not before: who looked meanwhile did not get the lock
@@ -321,11 +320,12 @@ class EventStream:
         if self._tidy():
             timeout_s = _TIDY_EVERY_S if timeout_s is None else min(timeout_s, _TIDY_EVERY_S)
         try:
-            found = self._waiting.wait(timeout_s)
+            found = self.waits.wait(timeout_s)
         except (ValueError, OSError):
             if self._closed:  # closed by a signal handler while waiting
                 return
             raise
+        self.served_before = self.served
         for fd, _ in found:
             source = self._sources.get(fd)
             if source is not None:  # else another thread has just unwatched it
@@ -352,13 +352,12 @@ class EventStream:
                     continue
                 event = taken
                 if source.served >= 0:
-                    self._served = source.served = self._served + 1
+                    self.served = source.served = self.served + 1
             else:
                 return None
             if event["type"] == "INPUT" and not self._silent and not self.selections:
                 return event
-            handed = self._hand_out(event)
-            if handed is not None:
+            if (handed := self._hand_out(event)) is not None:
                 return handed
         return None
 
@@ -372,7 +371,7 @@ class EventStream:
                 for selection in self.selections:
                     if selection.takes(event) and selection.give(event):
                         return None
-            case "INPUT_CLOSED" if self._inputs.ended(event["id"]):
+            case "INPUT_CLOSED" if self.inputs.ended(event["id"]):
                 told = event["id"] in self._silent  # it was called closed when it timed out
                 self._end_input(event["id"])
                 return None if told else event
@@ -387,14 +386,14 @@ class EventStream:
         return was_silent
 
     def _end_input(self, input_id: str) -> None:
-        port = self._inputs.ports[input_id]
+        port = self.inputs.ports[input_id]
         with self._selecting:
             for selection in self.selections:
                 selection.forget(input_id)
             for fd in port.fds:
                 self.unwatch(fd)
             port.close()
-            if (following := self._inputs.end(input_id)) is not None:
+            if (following := self.inputs.end(input_id)) is not None:
                 self.add_port(following)
-        if self._inputs.all_over and not self._inputs.ended_by_detaching:
+        if self.inputs.all_over and not self.inputs.ended_by_detaching:
             self._pending.append(events.stop("ALL_INPUTS_CLOSED"))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dora.node import events
 from dora.wire import metadata as wire_metadata
 from dora.wire.board import LATENCY_BUCKETS
+from dora.wire.spans import CONTEXT
 from dora.wire.ticket import CLOSE, DETACHED, HEAD, HEAD_BYTES, INLINE, SPILLED, spill_start
 from dora.wire.values import as_arrow, reader_of
 
@@ -87,6 +88,8 @@ class InputPort:
         """The greatest that a message brought."""
         self.arena = 0
         """Whose memory the last message named; earlier numbers come no more."""
+        self.traced: Callable[[InputPort, dict[str, Any], int], None] | None = None
+        """Called for a message of a trace, with its metadata and when it was sent."""
         self._drops_late = drops_late
         self._as_arrow = as_arrow
         self.queue_size = queue_size
@@ -144,9 +147,7 @@ class InputPort:
             )
         if user:
             metadata = wire_metadata.decode(user)
-            if not wire_metadata.TIMED.isdisjoint(metadata) and self._is_too_late(
-                metadata, sent_ns
-            ):
+            if not wire_metadata.HEEDED.isdisjoint(metadata) and self._heed(metadata, sent_ns):
                 return None
         else:
             metadata = {}
@@ -162,11 +163,19 @@ class InputPort:
             "value": value,
         }
 
-    def _is_too_late(self, metadata: dict[str, Any], sent_ns: int) -> bool:
-        """Note watermark and deadline of a message; whether it is not to be handed out."""
+    def _heed(self, metadata: dict[str, Any], sent_ns: int) -> bool:
+        """Note what the metadata says of a message; whether it is not to be handed out."""
         mark = metadata.get("watermark")
         if isinstance(mark, _NUMBER) and (self.watermark is None or mark > self.watermark):
             self.watermark = mark
+        if self._is_too_late(metadata, sent_ns):
+            return True
+        if self.traced is not None and CONTEXT in metadata:
+            self.traced(self, metadata, sent_ns)
+        return False
+
+    def _is_too_late(self, metadata: dict[str, Any], sent_ns: int) -> bool:
+        """Note a message that is past its deadline; whether it is not to be handed out."""
         deadline_ms = metadata.get("deadline")
         if not isinstance(deadline_ms, _NUMBER):
             return False

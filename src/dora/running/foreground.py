@@ -15,6 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from dora.daemon.launch import launch
+from dora.daemon.traces import asked_rate
 
 if TYPE_CHECKING:
     import asyncio
@@ -107,6 +108,7 @@ class Foreground:
             loop.call_soon_threadsafe(server.ask_stop, why)
 
     def _run(self, heeded: list[signal.Signals]) -> Outcome:
+        self._trace_hz = asked_rate()
         launched = launch(self._plan)
         self._on_launched(launched)
         # Loaded only now, while the nodes load: this takes longer than spawning them.
@@ -132,7 +134,7 @@ class Foreground:
             lambda: server.ask_stop("nobody reads its output any more"),
             progress.clear,
         )
-        settings = Settings(hot_reload=self._options.hot_reload)
+        settings = Settings(hot_reload=self._options.hot_reload, trace_hz=self._trace_hz)
         server = Server(launched, screen, settings=settings)
         show_start(loop, progress, server.awaited)
         for number in heeded:
