@@ -73,6 +73,7 @@ _LATER = {
     "system": "health_commands:system",
     "top": "top_command:top",
     "topic": "topic_commands:topic",
+    "trace": "trace_commands:trace",
     "up": "daemon_commands:up",
     "validate": "validate_command:validate",
 }

@@ -14,12 +14,17 @@ from urllib.parse import urlsplit, urlunsplit
 
 from dora.errors import DoraError
 from dora.monitor.measures import BOUNDS_S, Kind
+from dora.monitor.traces import name_of, wait_of
 from dora.version import VERSION
 
 try:
+    from opentelemetry import trace as api
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.metrics import export as sdk
     from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import Event, ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExportResult
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 except ImportError as exc:
     raise DoraError(
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dora.monitor.measures import Measure, Point
+    from dora.wire.spans import Span
 
 VARIABLE = "DORA_OTLP_ENDPOINT"
 """Where the collector is, if no command says."""
@@ -99,6 +105,42 @@ class MetricsExport:
         self._exporter.shutdown()
 
 
+class SpanExport:
+    """Sends spans to a collector; each node is a service there. `close()` ends it.
+
+    Args:
+        url: The collector's address.
+
+    Raises:
+        DoraError: it is no address.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = signal_url(url, "traces")
+        self._exporter = OTLPSpanExporter(endpoint=self._url, timeout=_TIMEOUT_S)
+
+    def send(self, spans: Sequence[Span], dataflow: str) -> None:
+        """Send these spans of a dataflow.
+
+        Raises:
+            DoraError: the collector does not take them.
+        """
+        if not spans:
+            return
+        resources = {
+            node: Resource({"service.name": node, "service.namespace": dataflow})
+            for node in {span.node for span in spans}
+        }
+        with _Words() as words:
+            result = self._exporter.export([_span(one, resources[one.node]) for one in spans])
+        if result is not SpanExportResult.SUCCESS:
+            raise refused(self._url, words.said)
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
+
+
 def refused(url: str, said: str) -> DoraError:
     """That a collector did not take what was sent."""
     hint = ""
@@ -124,6 +166,39 @@ class _Words(logging.Handler):
     def __exit__(self, *_: object) -> None:
         self._log.removeHandler(self)
         self._log.propagate = self._before
+
+
+def _span(span: Span, resource: Resource) -> ReadableSpan:
+    """A span: from when the node had the message; how long that waited is an attribute."""
+    queue_ns, transport_ns = wait_of(span)
+    kind = api.SpanKind.CONSUMER if span.sent_ns else api.SpanKind.PRODUCER
+    waited = {"dora.queue_seconds": queue_ns / 1e9, "dora.transport_seconds": transport_ns / 1e9}
+    return ReadableSpan(
+        name=name_of(span),
+        context=_context(span.trace, span.span),
+        parent=_context(span.trace, span.parent) if span.parent else None,
+        resource=resource,
+        attributes={
+            "messaging.system": "dora",
+            "dora.input": span.input,
+            "dora.source": span.source,
+            **(waited if span.sent_ns else {}),
+        },
+        events=[
+            Event("send", {"dora.output": sent.output}, timestamp=sent.began_ns)
+            for sent in span.sent
+        ],
+        links=[api.Link(_context(span.trace, other)) for other in span.links],
+        kind=kind,
+        start_time=span.received_ns,
+        end_time=span.done_ns,
+        instrumentation_scope=_SCOPE,
+    )
+
+
+def _context(trace: str, span: str) -> api.SpanContext:
+    flags = api.TraceFlags(api.TraceFlags.SAMPLED)
+    return api.SpanContext(int(trace, 16), int(span, 16), is_remote=True, trace_flags=flags)
 
 
 def _metric(measure: Measure, now_ns: int) -> sdk.Metric:
