@@ -185,8 +185,7 @@ def _span(span: Span, resource: Resource) -> ReadableSpan:
             **(waited if span.sent_ns else {}),
         },
         events=[
-            Event("send", {"dora.output": sent.output}, timestamp=sent.began_ns)
-            for sent in span.sent
+            Event("send", {"dora.output": sent.output}, timestamp=sent.at_ns) for sent in span.sent
         ],
         links=[api.Link(_context(span.trace, other)) for other in span.links],
         kind=kind,

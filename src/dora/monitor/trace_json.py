@@ -63,12 +63,7 @@ def _span_told(branch: Branch, start_ns: int) -> dict[str, Any]:
         "transport_ms": _ms(transport_ns) if span.sent_ns else None,
         "compute_ms": _ms(compute_of(span)),
         "sent": [
-            {
-                "output": sent.output,
-                "at_ms": _ms(sent.began_ns - start_ns),
-                "took_ms": _ms(sent.ended_ns - sent.began_ns),
-            }
-            for sent in span.sent
+            {"output": sent.output, "at_ms": _ms(sent.at_ns - start_ns)} for sent in span.sent
         ],
         "links": span.links,
     }

@@ -10,7 +10,6 @@ an event from a ticket (`node.inputs`), reading some inputs apart (`node.selecti
 
 from __future__ import annotations
 
-import os
 import select
 import threading
 import time
@@ -66,8 +65,8 @@ class EventStream:
         turn: Turn | None = None,
     ) -> None:
         self._lock = threading.RLock()
-        self._waking = threading.RLock()  # a signal handler may come in between and close
-        self._to_wake = False
+        self.asks: Callable[[], None] | None = None
+        """Called, while a message is traced, by whoever asks for an event."""
         self._tidy = tidy
         self._pending: deque[Event] = deque()
         self._ready: list[Source] = []
@@ -118,6 +117,8 @@ class EventStream:
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None when the stream has ended; ERROR when the time is over."""
+        if self.asks is not None:
+            self.asks()
         if not self._lock.acquire(True, -1 if timeout_s is None else min(timeout_s, TIMEOUT_MAX)):
             return events.timeout(timeout_s or 0.0)
         try:
@@ -140,6 +141,8 @@ class EventStream:
 
     def try_take(self) -> Event | None:
         """The next event if there is one now; None when there is none, or the stream has ended."""
+        if self.asks is not None:
+            self.asks()
         if not self._lock.acquire(blocking=False):
             return None  # another thread waits, and will be handed whatever comes
         try:
@@ -154,6 +157,8 @@ class EventStream:
 
     def drain(self) -> list[Event]:
         """All events that are there now, in the order of each input."""
+        if self.asks is not None:
+            self.asks()
         found: list[Event] = []
         if not self._lock.acquire(blocking=False):
             return found  # another thread waits, and will be handed whatever comes
@@ -230,6 +235,8 @@ class EventStream:
 
     def serve(self, selection: Selection) -> bool:
         """Give the selection what is there; False when another thread has the stream."""
+        if self.asks is not None and selection.hands_out and not selection.got:
+            self.asks()
         if not self._lock.acquire(blocking=False):
             return False
         try:
@@ -281,8 +288,7 @@ class EventStream:
                 end()
             self._epoll.close()
             self.inputs.close()
-            with self._waking:
-                os.close(self._wake.fd)
+            self._wake.close()
         self._ring()  # not before: who looked meanwhile did not get the lock
 
     def _ring(self, but: Selection | None = None) -> None:
@@ -293,14 +299,7 @@ class EventStream:
 
     def wake_up(self) -> None:
         """Have the thread that waits look again. Any thread may call this."""
-        self._to_wake = True  # if another thread has the lock, it sees this when it gives it up
-        while self._to_wake and self._waking.acquire(blocking=False):
-            try:
-                self._to_wake = False
-                if not self._closed:  # never write to a descriptor that was closed
-                    os.eventfd_write(self._wake.fd, 1)
-            finally:
-                self._waking.release()
+        self._wake.ring()
 
     def _serve_hungry(self) -> None:
         if self._desk is not None:

@@ -1,8 +1,8 @@
 """Where the time of a message goes: a span for each traced message that the node handles.
 
-A node loads this when tracing is switched on. It hooks in by methods that it puts over those of the
-sender, the streams and the timers, and only while a traced message is handled or a trace is about
-to begin; messages of a trace are known by their metadata. So an untraced message costs nothing.
+A node loads this when tracing is switched on. Messages of a trace are known by their metadata; only
+while one is handled, or a trace is about to begin, does the tracer hook into the sender, the
+streams and the timers. So an untraced message costs nothing.
 
 A step is what one thread does from being handed a message to asking for the next. What is sent
 meanwhile belongs to it; under asyncio, what is sent by the task that was handed the message, or by
@@ -41,12 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from dora.node.event_stream import EventStream
-    from dora.node.event_types import Event
+    from dora.node.event_types import InputEvent
     from dora.node.inputs import InputPort
-    from dora.node.selection import Selection
     from dora.node.timers import Timer
     from dora.transport.sender import Sender
-    from dora.wire.payload import Encoded
     from dora.wire.spans import Trace
 
 _MOST_HZ = 500.0
@@ -91,29 +89,6 @@ class Step(msgspec.Struct, eq=False):
 _current: ContextVar[Step | None] = ContextVar("dora_trace_step", default=None)
 
 
-class Over:
-    """A method of one object, and another that is put over it for a while; twice is fine."""
-
-    def __init__(self, target: Any, name: str, make: Callable[[Callable[..., Any]], Any]) -> None:
-        self._attributes = vars(target)
-        self._name = name
-        self._before = self._attributes.get(name)
-        self._over = make(getattr(target, name))
-
-    def put(self) -> None:
-        """Have the other one called."""
-        self._attributes[self._name] = self._over
-
-    def lift(self) -> None:
-        """Have the object's own called again."""
-        if self._attributes.get(self._name) is not self._over:
-            return
-        if self._before is None:
-            del self._attributes[self._name]
-        else:
-            self._attributes[self._name] = self._before
-
-
 class Tracer:
     """Traces one node. `close()` takes it off; twice is fine. Any thread may send and receive.
 
@@ -141,21 +116,13 @@ class Tracer:
         self._begins = False
         self._room, self._filled_s = _MOST_HZ, time.monotonic()
         self._lost = 0
-        self._send_over = Over(sender, "send", lambda below: partial(self._send, below))
-        self._asks_over = [
-            Over(stream, name, lambda below: partial(self._asks, below))
-            for stream in streams.values()
-            for name in ("wait", "try_take", "drain")
-        ] + [
-            Over(stream, "serve", lambda below: partial(self._serve, below))
-            for stream in streams.values()
-        ]
-        self._ticks_over = [
-            Over(timer, "take", partial(self._tick_of, timer, prefix))
+        self._sender = sender
+        self._streams = streams
+        self._timers = [
+            (timer, partial(self._tick, prefix))
             for prefix, stream in streams.items()
             for timer in stream.inputs.timers
         ]
-        self._streams = streams
 
     def obey(self, message: Trace) -> None:
         """Do what the daemon says."""
@@ -166,11 +133,11 @@ class Tracer:
             stream.inputs.trace(partial(self._received, stream, prefix))
         if message.begin:
             with self._lock:
-                for over in self._ticks_over:
-                    over.put()
-                if not self._ticks_over:
+                for timer, tick in self._timers:
+                    timer.traced = tick
+                if not self._timers:
                     self._begins = True
-                    self._send_over.put()
+                    self._sender.marks = self._mark
 
     def close(self) -> None:
         """Trace nothing more; tell of what is open."""
@@ -180,7 +147,8 @@ class Tracer:
             steps = [step for opened in self._open.values() for step in opened]
             self._open.clear()
             self._begins = self._stays = False
-            self._lift()
+            self._hook_ticks_off()
+            self._hook_off()
         self._finish(steps)
 
     # ---- steps ----
@@ -218,22 +186,17 @@ class Tracer:
                 del self._seen[next(iter(self._seen))]
             return hops <= first
 
-    def _tick_of(
-        self, timer: Timer, prefix: str, below: Callable[[], Event | None]
-    ) -> Callable[[], Event | None]:
-        def take() -> Event | None:
-            event = below()
-            if event is not None:
-                with self._lock:
-                    for over in self._ticks_over:
-                        over.lift()
-                step = _root(f"{prefix}{timer.id}")
-                if event["type"] == "INPUT":
-                    event["metadata"][CONTEXT] = step.context
-                self._begin(step)
-            return event
+    def _tick(self, prefix: str, timer: Timer, event: InputEvent) -> None:
+        """A trace begins with this tick."""
+        with self._lock:
+            self._hook_ticks_off()
+        step = _root(f"{prefix}{timer.id}")
+        event["metadata"][CONTEXT] = step.context
+        self._begin(step)
 
-        return take
+    def _hook_ticks_off(self) -> None:
+        for timer, _ in self._timers:
+            timer.traced = None
 
     def _begin(self, step: Step) -> None:
         with self._lock:
@@ -241,84 +204,43 @@ class Tracer:
             step.links = [other.span for other in opened]
             opened.append(step)
             self._stays = self._stays or _in_a_task()
-            self._send_over.put()
-            for over in self._asks_over:
-                over.put()
+            self._sender.marks = self._mark
+            for stream in self._streams.values():
+                stream.asks = self._end
         _current.set(step)
 
-    def _asks(self, below: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """A thread asks for an event."""
-        self._end()
-        return below(*args, **options)
-
-    def _serve(self, below: Callable[[Selection], bool], selection: Selection) -> bool:
-        """A thread asks for an event of a part of its inputs."""
-        if selection.hands_out and not selection.got:
-            self._end()
-        return below(selection)
-
     def _end(self) -> None:
-        """What this thread was handed before is handled."""
+        """This thread asks for an event: what it was handed before is handled."""
         _current.set(None)
         with self._lock:
             steps = self._open.pop(threading.get_ident(), [])
-            self._lift()
+            self._hook_off()
         self._finish(steps)
 
-    def _lift(self) -> None:
-        """Take hooks off that nothing needs now."""
+    def _hook_off(self) -> None:
+        """Take off the hooks that nothing needs now."""
         if self._open or self._stays:
             return
-        for over in self._asks_over:
-            over.lift()
+        for stream in self._streams.values():
+            stream.asks = None
         if not self._begins:
-            self._send_over.lift()
+            self._sender.marks = None
 
     # ---- sending ----
 
-    def _send(
-        self,
-        below: Callable[..., None],
-        output_id: str,
-        encoded: Encoded,
-        metadata: bytes = b"",
-        **options: Any,
-    ) -> None:
+    def _mark(self, output_id: str, metadata: bytes) -> bytes:
+        """The metadata of a message that is about to be sent, with what it belongs to."""
         step = _current.get() or self._step_of_another_thread()
         if step is None and self._begins:
-            self._begin_alone(below, output_id, encoded, metadata, **options)
-        elif step is None or step.context is None:
-            below(output_id, encoded, metadata, **options)
-        else:
-            self._send_in(step, below, output_id, encoded, metadata, **options)
-
-    def _begin_alone(self, below: Callable[..., None], *message: Any, **options: Any) -> None:
-        """Begin a trace with a message that the node sends of itself."""
-        with self._lock:
-            self._begins = False
-            self._lift()
-        step = _root("")
-        self._send_in(step, below, *message, **options)
-        self._finish([step])
-
-    def _send_in(
-        self,
-        step: Step,
-        below: Callable[..., None],
-        output_id: str,
-        encoded: Encoded,
-        metadata: bytes,
-        **options: Any,
-    ) -> None:
-        assert step.context is not None
-        metadata, named = _marked(metadata, step.context)
-        began_ns = time.time_ns()
-        below(output_id, encoded, metadata, **options)
-        if named is not None and named.trace != step.trace:
-            return  # it belongs to another trace: whoever sends said so
-        other = "" if named is None or named.span == step.span else named.span
-        if len(step.sent) < _MOST_SENT:
-            step.sent = [*step.sent, Sent(output_id, began_ns, time.time_ns(), other)]
+            with self._lock:
+                self._begins = False
+                self._hook_off()
+            step = _root("")
+            metadata = _marked(step, output_id, metadata)
+            self._finish([step])
+        elif step is not None and step.context is not None:
+            metadata = _marked(step, output_id, metadata)
+        return metadata
 
     def _step_of_another_thread(self) -> Step | None:
         """The step of the thread that receives, if there is one and this is not it."""
@@ -362,13 +284,19 @@ def _in_a_task() -> bool:
     return loaded is not None and loaded._get_running_loop() is not None
 
 
-def _marked(metadata: bytes, context: str) -> tuple[bytes, Context | None]:
-    """Metadata with this context, unless it has one; the one that it has."""
+def _marked(step: Step, output_id: str, metadata: bytes) -> bytes:
+    """Metadata with the step's context, unless it has one already; the step notes the message."""
     facts = wire_metadata.decode(metadata)
-    if CONTEXT in facts:
-        return metadata, parse_context(facts[CONTEXT])
-    facts[CONTEXT] = context
-    return wire_metadata.encode(facts), None
+    named = parse_context(facts[CONTEXT]) if CONTEXT in facts else None
+    if CONTEXT not in facts:
+        facts[CONTEXT] = step.context
+        metadata = wire_metadata.encode(facts)
+    elif named is None or named.trace != step.trace:
+        return metadata  # it belongs to another trace: whoever sends it said so
+    other = "" if named is None or named.span == step.span else named.span
+    if len(step.sent) < _MOST_SENT:
+        step.sent = [*step.sent, Sent(output_id, time.time_ns(), other)]
+    return metadata
 
 
 def _asked_ns(stream: EventStream, input_id: str, now_ns: int) -> int:

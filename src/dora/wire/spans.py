@@ -97,12 +97,11 @@ def new_span_id() -> str:
 
 
 class Sent(msgspec.Struct, frozen=True):
-    """A message that was sent within a span; ns since the epoch."""
+    """A message that was sent within a span."""
 
     output: str
-    began_ns: int
-    ended_ns: int
-    """When it was on its way: later where the sender had to wait for room."""
+    at_ns: int
+    """When it was handed to dora, ns since the epoch; it may have waited for room then."""
     span: str = ""
     """The span that its context names, if that is another: one of the user's own."""
 
