@@ -214,6 +214,9 @@ class Tracer:
         _current.set(None)
         with self._lock:
             steps = self._open.pop(threading.get_ident(), [])
+            alive = {thread.ident for thread in threading.enumerate()}
+            for ended in [thread for thread in self._open if thread not in alive]:
+                steps += self._open.pop(ended)
             self._hook_off()
         self._finish(steps)
 
