@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -113,3 +115,24 @@ def test_a_port_that_is_taken_is_told(endpoint: Endpoint) -> None:
     port = int(endpoint.url.rpartition(":")[2].partition("/")[0])
     with pytest.raises(DoraError, match=f"cannot listen at 127.0.0.1, port {port}"):
         Endpoint("127.0.0.1", port, look)
+
+
+def test_the_dashboard_and_the_page_name_metrics_and_labels_that_there_are() -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    found = {
+        (name, label) for name, labels in samples(parsed(text_of(look))) for label, _ in labels
+    }
+    names = {name for name, _ in found}
+    page = (docs / "metrics.md").read_text()
+    asked = [
+        target["expr"]
+        for panel in json.loads((docs / "grafana-dora.json").read_text())["panels"]
+        for target in panel["targets"]
+    ]
+    for text in (page, *asked):
+        for name in re.findall(r"dora_[a-z_]+[a-z](?!-)", text):
+            if name not in ("dora_edge_latency_seconds", "dora_dataflows"):
+                assert name in names, name
+    for by in re.findall(r"by \(([^)]*)\)", " ".join(asked)):
+        for label in by.split(", "):
+            assert ("dora_edge_latency_seconds_bucket", label) in found

@@ -488,6 +488,7 @@ def test_switched_off_it_tells_what_is_open_and_is_gone(wire: Rigs) -> None:
     rig.node.send_output("out", 1)
     assert len(told(rig)) == 1
     assert is_unhooked(rig)
+    assert sent(rig) is None
     traced(rig, "in")
     assert handed(rig)["metadata"][CONTEXT] == FROM_OUTSIDE.text()
     rig.tell(Trace(on=True))

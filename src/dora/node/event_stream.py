@@ -117,8 +117,8 @@ class EventStream:
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None when the stream has ended; ERROR when the time is over."""
-        if self.asks is not None:
-            self.asks()
+        if (asks := self.asks) is not None:
+            asks()
         if not self._lock.acquire(True, -1 if timeout_s is None else min(timeout_s, TIMEOUT_MAX)):
             return events.timeout(timeout_s or 0.0)
         try:
@@ -141,8 +141,8 @@ class EventStream:
 
     def try_take(self) -> Event | None:
         """The next event if there is one now; None when there is none, or the stream has ended."""
-        if self.asks is not None:
-            self.asks()
+        if (asks := self.asks) is not None:
+            asks()
         if not self._lock.acquire(blocking=False):
             return None  # another thread waits, and will be handed whatever comes
         try:
@@ -157,8 +157,8 @@ class EventStream:
 
     def drain(self) -> list[Event]:
         """All events that are there now, in the order of each input."""
-        if self.asks is not None:
-            self.asks()
+        if (asks := self.asks) is not None:
+            asks()
         found: list[Event] = []
         if not self._lock.acquire(blocking=False):
             return found  # another thread waits, and will be handed whatever comes
@@ -235,8 +235,8 @@ class EventStream:
 
     def serve(self, selection: Selection) -> bool:
         """Give the selection what is there; False when another thread has the stream."""
-        if self.asks is not None and selection.hands_out and not selection.got:
-            self.asks()
+        if (asks := self.asks) is not None and selection.hands_out and not selection.got:
+            asks()
         if not self._lock.acquire(blocking=False):
             return False
         try:

@@ -170,8 +170,8 @@ class InputPort:
             self.watermark = mark
         if self._is_too_late(metadata, sent_ns):
             return True
-        if self.traced is not None and CONTEXT in metadata:
-            self.traced(self, metadata, sent_ns)
+        if (traced := self.traced) is not None and CONTEXT in metadata:
+            traced(self, metadata, sent_ns)
         return False
 
     def _is_too_late(self, metadata: dict[str, Any], sent_ns: int) -> bool:

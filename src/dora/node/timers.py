@@ -96,8 +96,8 @@ class Timer:
             "type": "INPUT",
             "value": null_value(),
         }
-        if self.traced is not None:
-            self.traced(self, event)
+        if (traced := self.traced) is not None:
+            traced(self, event)
         return event
 
     def close(self) -> None:

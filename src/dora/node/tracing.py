@@ -69,6 +69,8 @@ class Step(msgspec.Struct, eq=False):
     """Of what it sends; None where the trace is not followed."""
     sent: list[Sent] = []
     links: list[str] = []
+    forgotten: bool = False
+    """Whether tracing was switched off meanwhile."""
 
     def over(self) -> Span:
         """As it is told."""
@@ -146,6 +148,8 @@ class Tracer:
         with self._lock:
             steps = [step for opened in self._open.values() for step in opened]
             self._open.clear()
+            for step in steps:
+                step.forgotten = True
             self._begins = self._stays = False
             self._hook_ticks_off()
             self._hook_off()
@@ -212,9 +216,11 @@ class Tracer:
     def _end(self) -> None:
         """This thread asks for an event: what it was handed before is handled."""
         _current.set(None)
+        if not self._open:  # where tasks may send later, the hook stays
+            return
         with self._lock:
             steps = self._open.pop(threading.get_ident(), [])
-            alive = {thread.ident for thread in threading.enumerate()}
+            alive = sys._current_frames()  # takes no lock: a signal handler may be here
             for ended in [thread for thread in self._open if thread not in alive]:
                 steps += self._open.pop(ended)
             self._hook_off()
@@ -233,7 +239,9 @@ class Tracer:
 
     def _mark(self, output_id: str, metadata: bytes) -> bytes:
         """The metadata of a message that is about to be sent, with what it belongs to."""
-        step = _current.get() or self._step_of_another_thread()
+        step = _current.get()
+        if step is None or step.forgotten:
+            step = self._step_of_another_thread()
         if step is None and self._begins:
             with self._lock:
                 self._begins = False
@@ -247,7 +255,7 @@ class Tracer:
 
     def _step_of_another_thread(self) -> Step | None:
         """The step of the thread that receives, if there is one and this is not it."""
-        if not self._shared or threading.get_ident() in self._open:
+        if not self._open or not self._shared or threading.get_ident() in self._open:
             return None
         with self._lock:
             return next((opened[-1] for opened in self._open.values()), None)

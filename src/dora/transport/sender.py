@@ -155,8 +155,8 @@ class Sender:
             ArenaFullError: receivers hold all of the arena.
             NodeClosedError: another thread closed the output, or all, meanwhile.
         """
-        if self.marks is not None:
-            metadata = self.marks(output_id, metadata)
+        if (marks := self.marks) is not None:
+            metadata = marks(output_id, metadata)
         with self._lock:
             if self._busy:
                 header, size, body = encoded
