@@ -76,6 +76,9 @@ class FakeTime:
     def monotonic(self) -> float:
         return self._now[0]
 
+    def time_ns(self) -> int:
+        return AT_NS
+
     def sleep(self, seconds: float) -> None:
         self._now[0] += seconds
 
@@ -162,7 +165,7 @@ def test_view_draws_the_tree_and_says_where_the_time_went(
 
 
 @pytest.mark.usefixtures("robot")
-def test_view_without_an_id_shows_the_latest_that_is_over(
+def test_view_without_an_id_shows_the_latest_that_came_to_the_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert printed(capsys, "view").startswith(f"trace {SECOND:032x}")

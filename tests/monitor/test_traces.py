@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dora.monitor.trace_json import told
 from dora.monitor.traces import (
@@ -103,6 +104,22 @@ def test_a_span_of_the_users_own_between_two_nodes_does_not_cut_the_tree() -> No
         "└─ detector/image",
         "   └─ arm/boxes",
     ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1))
+def test_whatever_parents_spans_name_each_is_drawn_once(pairs: list[tuple[int, int]]) -> None:
+    spans = {own: span(f"n/{own}", f"{above}", 1, 1, 1, 2) for own, above in pairs}
+    made = [replace(one, span=f"{own}") for own, one in spans.items()]
+    tree = Tree(TRACE, made)
+    assert sorted(branch.span.span for _, branch in tree.lines()) == sorted(map(str, spans))
+    assert tree.way()
+
+
+def test_the_rest_of_a_trace_that_began_before_is_told_apart() -> None:
+    rest, begun = Tree(TRACE, [ARM]), Tree(TRACE, FRAME)
+    assert rest.is_rest_of_before(ARM.sent_ns)
+    assert not rest.is_rest_of_before(ARM.sent_ns - 10**9)
+    assert not begun.is_rest_of_before(ARM.sent_ns)
 
 
 def test_what_a_node_sends_of_itself_is_named_by_its_output() -> None:

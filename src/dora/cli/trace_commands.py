@@ -73,7 +73,7 @@ def list_(dataflow: str | None, limit: int, rate: float | None, form: str) -> in
 @_format
 @coordinator_flags
 def view(trace_id: str | None, dataflow: str | None, rate: float | None, form: str) -> int:
-    """Show one trace as a tree: by the beginning of its id; the latest whole one without."""
+    """Show one trace as a tree, by the beginning of its id; without, the latest whole one."""
     from dora.cli.traces import print_view
 
     return print_view(dataflow, trace_id, rate, form)

@@ -86,8 +86,9 @@ def print_summary(dataflow: str | None, duration_s: float, rate_hz: float | None
         feed = TraceFeed(one)
         feed.switch("on", rate_hz, max(KEPT_ON_S, duration_s))
         feed.skip()
+        begin_ns = time.time_ns()
         spans = _gathered(feed, duration_s)
-    found = trees(spans)
+    found = [tree for tree in trees(spans) if not tree.is_rest_of_before(begin_ns)]
     whole = settled(found) or found
     if form == "json":
         _print_json(trace_json.summed(spans, whole, feed.lost))
@@ -236,8 +237,8 @@ def _gathered(feed: TraceFeed, duration_s: float) -> list[Span]:
 def _chosen(found: list[Tree], trace_id: str | None) -> Tree:
     if not found:
         raise DoraError("no message was traced yet; `dora top` shows whether any flow")
-    if trace_id is None:
-        return (settled(found) or found)[-1]
+    if trace_id is None:  # one that came to the end, if any did
+        return max(settled(found) or found, key=lambda tree: (tree.count, tree.start_ns))
     fits = [tree for tree in found if tree.trace.startswith(trace_id.lower())]
     if len(fits) == 1:
         return fits[0]

@@ -16,7 +16,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from dora.wire.spans import Span
 
@@ -74,13 +74,28 @@ class Tree:
                 self.roots.append(branch)
             else:
                 parent.children.append(branch)
-        self.start_ns = min(start_of(root.span) for root in self.roots or branches.values())
+        self._open_circles(branches)
+        self.start_ns = min(start_of(root.span) for root in self.roots)
         self.end_ns = max(branch.span.done_ns for branch in branches.values())
+
+    def _open_circles(self, branches: Mapping[str, Branch]) -> None:
+        """Spans that name each other as parents, which no node of ours makes, are roots too."""
+        reached = {branch.span.span for _, branch in self.lines()}
+        for branch in branches.values():
+            if branch.span.span not in reached:
+                for other in branches.values():
+                    other.children = [child for child in other.children if child is not branch]
+                self.roots.append(branch)
+                reached |= {below.span.span for _, below in self.lines()}
 
     @property
     def name(self) -> str:
         """Of its beginning."""
-        return self.roots[0].name if self.roots else ""
+        return self.roots[0].name
+
+    def is_rest_of_before(self, time_ns: int) -> bool:
+        """Whether it may have begun before this time, though its first spans are missing."""
+        return bool(self.roots[0].span.parent) and self.start_ns < time_ns + SETTLED_NS
 
     def lines(self) -> list[tuple[str, Branch]]:
         """All spans in the order of the tree, each behind the twigs that lead to it."""
