@@ -108,8 +108,10 @@ class Waiting:
                 found = poll(0)
                 now = clock()
         if not found:
+            # The core may have been away for longer than the timeout; less than 0 is for ever.
+            left_s = None if timeout_s is None else max(0.0, timeout_s - (now - start) / 1e9)
             with self._turn:
-                found = poll(timeout_s if timeout_s is None else timeout_s - (now - start) / 1e9)
+                found = poll(left_s)
             now = clock()
         self._lively = now - start < self._short_ns
         return found
