@@ -58,6 +58,7 @@ _LATER = {
     "list": "dataflow_commands:list_",
     "logs": "logs_command:logs",
     "mcap": "mcap_commands:mcap",
+    "metrics": "metrics_command:metrics",
     "new": "new_command:new",
     "node": "node_commands:node",
     "param": "param_commands:param",
@@ -72,6 +73,7 @@ _LATER = {
     "system": "health_commands:system",
     "top": "top_command:top",
     "topic": "topic_commands:topic",
+    "trace": "trace_commands:trace",
     "up": "daemon_commands:up",
     "validate": "validate_command:validate",
 }

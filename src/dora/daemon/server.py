@@ -50,6 +50,7 @@ from dora.daemon.settings import Settings
 from dora.daemon.stacks import Stacks
 from dora.daemon.supervisor import Supervisor
 from dora.daemon.taps import TapDesk
+from dora.daemon.traces import TraceDesk
 from dora.daemon.views import StateDesk
 from dora.daemon.visitors import StackDesk, Visitors
 from dora.daemon.watchers import Watchers
@@ -123,6 +124,8 @@ class Server:
             raise
         wiring, notice = self._carrier.wiring, self._observer.notice
         self._drops = DropWatch(loop, flow.book, wiring, lambda: self._carrier.feed, notice)
+        hz = settings.trace_hz
+        self._traces = TraceDesk(self._visitors, loop, flow, self._carrier.send, hz)
         self._receive()
         self._open_desks(save_param)
 
@@ -145,6 +148,7 @@ class Server:
             self._crew,
             self._visitors,
             self._extensions,
+            self._traces,
             self._observer,
             self._post,
         )
@@ -166,7 +170,7 @@ class Server:
             self._crew,
             lambda: carrier.feed,
         )
-        carrier.connect(self._crew, self._stacks, self._tickets, taps, params)
+        carrier.connect(self._crew, self._stacks, self._tickets, taps, params, self._traces)
 
     async def run(self) -> Outcome:
         """Serve until the dataflow is over."""

@@ -20,3 +20,5 @@ class Settings(msgspec.Struct, frozen=True):
     graces: Graces = Graces()
     held: bool = False
     """Whether the nodes start only when `Server.allow_start` was called, too."""
+    trace_hz: float | None = None
+    """Traces in a second from the start on; None: until somebody asks, none."""

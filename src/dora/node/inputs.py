@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dora.node import events
 from dora.wire import metadata as wire_metadata
 from dora.wire.board import LATENCY_BUCKETS
+from dora.wire.spans import CONTEXT
 from dora.wire.ticket import CLOSE, DETACHED, HEAD, HEAD_BYTES, INLINE, SPILLED, spill_start
 from dora.wire.values import as_arrow, reader_of
 
@@ -104,6 +105,8 @@ class InputPort:
         """Whose memory the last message named; earlier numbers come no more."""
         self.taking = False
         """Whether a ticket may have been read whose memory was not looked for yet."""
+        self.traced: Callable[[InputPort, dict[str, Any], int], None] | None = None
+        """Called for a message of a trace, with its metadata and when it was sent."""
         self._drops_late = drops_late
         self._as_arrow = as_arrow
         self.queue_size = queue_size
@@ -170,9 +173,7 @@ class InputPort:
             )
         if user:
             metadata = wire_metadata.decode(user)
-            if not wire_metadata.TIMED.isdisjoint(metadata) and self._is_too_late(
-                metadata, sent_ns
-            ):
+            if not wire_metadata.HEEDED.isdisjoint(metadata) and self._heed(metadata, sent_ns):
                 return None
         else:
             metadata = {}
@@ -202,11 +203,19 @@ class InputPort:
             header, user = self._spilled(head)
         return header, user, self._in_slot(head) if size else b""
 
-    def _is_too_late(self, metadata: dict[str, Any], sent_ns: int) -> bool:
-        """Note watermark and deadline of a message; whether it is not to be handed out."""
+    def _heed(self, metadata: dict[str, Any], sent_ns: int) -> bool:
+        """Note what the metadata says of a message; whether it is not to be handed out."""
         mark = metadata.get("watermark")
         if isinstance(mark, _NUMBER) and (self.watermark is None or mark > self.watermark):
             self.watermark = mark
+        if self._is_too_late(metadata, sent_ns):
+            return True
+        if (traced := self.traced) is not None and CONTEXT in metadata:
+            traced(self, metadata, sent_ns)
+        return False
+
+    def _is_too_late(self, metadata: dict[str, Any], sent_ns: int) -> bool:
+        """Note a message that is past its deadline; whether it is not to be handed out."""
         deadline_ms = metadata.get("deadline")
         if not isinstance(deadline_ms, _NUMBER):
             return False

@@ -29,7 +29,7 @@ from dora.transport.arena import Arena, ArenaView, map_words
 from dora.transport.edge import SendingEdge
 from dora.transport.receiving_edge import ReceivingEdge
 from dora.transport.sender import Sender
-from dora.wire import messages
+from dora.wire import messages, spans
 from dora.wire.board import (
     STATE_RUNNING,
     WORD_BYTES,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from dora.node.daemon_link import DaemonLink
     from dora.node.event_types import NodeFailure
     from dora.node.extensions import Questions
+    from dora.node.tracing import Tracer
 
 _NEW_ARENA_DEADLINE_S = 60.0
 _LOOK_AGAIN_MS = 100  # another thread may have read the daemon's word
@@ -71,6 +72,7 @@ class Session:
         self._pumping = threading.Lock()
         self._asking = threading.Lock()
         self._questions: Questions | None = None
+        self._tracer: Tracer | None = None
         self.interrupted = False
         """Whether a sender need not wait for room any more: the dataflow stops."""
         self.seen_control = 0
@@ -174,6 +176,8 @@ class Session:
 
         Without a goodbye the daemon takes the end of the process for the end of the node.
         """
+        if self._tracer is not None:
+            self._tracer.close()
         self.stream.close()
         self.sender.close()  # before the goodbye: nothing may come behind the daemon's CLOSE
         self._forwarder.close()
@@ -303,10 +307,23 @@ class Session:
             case messages.ExtensionAnswer():
                 if self._questions is not None:
                     self._questions.note(message)
+            case spans.Trace():
+                self._trace(message)
             case messages.Start():
                 pass  # a start that a stop overtook
             case _:
                 raise ProtocolError(f"the daemon sent {type(message).__name__} to a running node")
+
+    def _trace(self, message: spans.Trace) -> None:
+        """Switch tracing on or off, or begin a trace."""
+        if self._tracer is None:
+            if not message.on:
+                return
+            from dora.node.tracing import Tracer
+
+            parts = getattr(self.stream, "parts", {"": self.stream})  # operators have one each
+            self._tracer = Tracer(parts, self.sender, self.link.try_send)
+        self._tracer.obey(message)
 
     def _rewire(self, message: messages.AddRoute | messages.AddInput) -> None:
         """Take one more route or input in."""

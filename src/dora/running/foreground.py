@@ -15,6 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from dora.daemon.launch import launch
+from dora.daemon.traces import asked_rate
 
 if TYPE_CHECKING:
     import asyncio
@@ -111,6 +112,7 @@ class Foreground:
             loop.call_soon_threadsafe(server.ask_stop, why)
 
     def _run(self, heeded: list[signal.Signals]) -> Outcome:
+        self._trace_hz = asked_rate()
         launched = launch(self._plan)
         self._on_launched(launched)
         # Loaded only now, while the nodes load: this takes longer than spawning them.
@@ -138,7 +140,11 @@ class Foreground:
             progress.clear,
         )
         companion = self._companion
-        settings = Settings(hot_reload=self._options.hot_reload, held=companion is not None)
+        settings = Settings(
+            hot_reload=self._options.hot_reload,
+            held=companion is not None,
+            trace_hz=self._trace_hz,
+        )
         server = Server(launched, screen, settings=settings)
         going_along = loop.create_task(go_along(companion, server, launched.dataflow_id, progress))
         show_start(loop, progress, server.awaited)

@@ -5,7 +5,8 @@ answer, in order, `Refused` where it is not done; after `Watch` and `AskTap` the
 send.
 Plans travel packed (`descriptor.packing`), values of parameters as JSON.
 
-Elsewhere: nodes' own messages (`wire.messages`), the background daemon's (`wire.background`).
+Elsewhere: tracing (`wire.spans`), nodes' own messages (`wire.messages`), the background daemon's
+(`wire.background`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 
 from dora.errors import ProtocolError
 from dora.wire.messages import GARBAGE, ArenaWire, Descriptors, NewArena, Refused
+from dora.wire.spans import AskTrace, Traced
 
 
 class Greet(msgspec.Struct, tag="greet", frozen=True):
@@ -155,6 +157,7 @@ Question = (
     | AskReload
     | AskParam
     | AskTap
+    | AskTrace
     | Publish
 )
 ClientMessage = Greet | Question
@@ -343,6 +346,7 @@ Answer = (
     | Ended
     | Params
     | Tap
+    | Traced
     | NewArena
     | Descriptors
 )
