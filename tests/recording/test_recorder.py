@@ -16,8 +16,9 @@ import pytest
 from daemon.live import SINK, Live, counter, write
 from daemon.waiting import DEADLINE_S
 from dora.errors import DoraError
+from dora.recording.options import RecordOptions
 from dora.recording.reader import Recording
-from dora.recording.recorder import Recorder, RecordOptions
+from dora.recording.recorder import Recorder
 from dora.wire import visits
 from monitor.tapped import DATAFLOW, TappedDaemon
 

@@ -16,13 +16,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from dora.errors import DoraError
 from dora.monitor import topics as outputs
 from dora.monitor.taps import Taps
 from dora.recording.gaps import Gaps
 from dora.recording.message import RecordedMessage
+from dora.recording.options import Figures
 from dora.recording.writer import About, RecordingWriter
 from dora.wire import visits
 
@@ -30,10 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dora.monitor.topics import Topic
+    from dora.recording.options import RecordOptions
     from dora.wire.visits import State
 
-DEFAULT_BUFFER_BYTES = 1 << 30
-DEFAULT_QUEUE = 500
 _AT_ONCE = 64
 """Messages of one output that are taken in one look."""
 _NAP_S = 0.005
@@ -46,37 +44,6 @@ _HAND_BYTES, _HAND_S = 1 << 20, 0.05
 _LOOK_EVERY_S = 2.0
 _MESSAGE_BYTES = 300
 """What a message takes up beside its payload, about."""
-
-
-class RecordOptions(msgspec.Struct, frozen=True):
-    """What to record, and how."""
-
-    path: Path
-    topics: tuple[str, ...] = ()
-    """Written `node/output`; empty: all."""
-    compression: str = "zstd"
-    split_bytes: int | None = None
-    split_s: float | None = None
-    buffer_bytes: int = DEFAULT_BUFFER_BYTES
-    queue_size: int = DEFAULT_QUEUE
-    """Messages of one output that wait to be taken."""
-    lossy: bool = False
-    """Never let a sender wait."""
-    force: bool = False
-    """Replace files that are there."""
-
-
-class Figures(msgspec.Struct, frozen=True):
-    """How far a recording is."""
-
-    messages: int = 0
-    bytes: int = 0
-    """Of all payloads."""
-    written: int = 0
-    """Bytes of all files."""
-    lost: int = 0
-    waiting: int = 0
-    """Bytes in the buffer."""
 
 
 class _Batch(NamedTuple):
