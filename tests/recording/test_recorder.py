@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,9 @@ import pytest
 from daemon.live import SINK, Live, counter, write
 from daemon.waiting import DEADLINE_S
 from dora.errors import DoraError
+from dora.recording.options import RecordOptions
 from dora.recording.reader import Recording
-from dora.recording.recorder import Recorder, RecordOptions
+from dora.recording.recorder import Recorder
 from dora.wire import visits
 from monitor.tapped import DATAFLOW, TappedDaemon
 
@@ -62,6 +65,7 @@ def test_all_outputs_are_recorded_until_the_dataflow_ends(
     assert [one.value().to_pylist() for one in poses] == [[number] for number in range(100)]
     assert [one.sequence for one in images] == list(range(1, 101))
     assert all(0 < one.sent_ns <= one.recorded_ns for one in images)
+    assert len({one.recorded_ns for one in [*images, *poses]}) == 200
 
 
 def test_only_the_outputs_that_were_named_are_recorded(flow: TappedDaemon, tmp_path: Path) -> None:
@@ -188,7 +192,8 @@ def test_nodes_that_are_killed_and_nodes_that_come_later_are_recorded(tmp_path: 
         late = {"id": "late", "path": path, "outputs": ["out"]}
         live.ask(visits.AskAdd(live.addition(late)))
         live.until(lambda: recording.figures().messages > 100 and "late/out" in recording.topics)
-    ended(recording)
+        recording.stop()
+        ended(recording)
     with Recording(tmp_path / "r.mcap") as read:
         cam = [one.metadata_dict()["n"] for one in read.messages(["cam/out"])]
         late = [one.metadata_dict()["n"] for one in read.messages(["late/out"])]
@@ -209,3 +214,27 @@ def test_a_dataflow_that_is_recorded_ends_as_it_would_by_itself(tmp_path: Path) 
         live.allow_start()
         assert live.wait_ended().ok
         ended(recording)
+
+
+GUEST = """
+from dora import Node
+with Node("guest") as node:
+    node.send_output("out", [1])
+"""
+
+
+def test_a_dynamic_node_that_left_and_comes_back_is_recorded_on(tmp_path: Path) -> None:
+    recording = recorder(tmp_path)
+    nodes = {
+        "idle": (SINK, {"inputs": {"tick": "dora/timer/secs/1"}}),
+        "guest": ("", {"path": "dynamic", "outputs": ["out"]}),
+    }
+    with Live(tmp_path, nodes) as live:
+        recording.join(live.server.described().id)
+        left = 30  # it is looked for every other second
+        while recording.figures().messages < 2 and left:
+            subprocess.run([sys.executable, "-c", GUEST], check=True, timeout=DEADLINE_S)
+            left -= 1
+        recording.stop()
+        ended(recording)
+        assert left

@@ -129,7 +129,7 @@ def record(
     if (flow is None) == (attach is None) and not proxy:
         raise click.UsageError("name either a dataflow file, or what runs: --attach NAME_OR_ID")
     from dora.cli.recording import record_flow, record_running
-    from dora.recording.recorder import RecordOptions
+    from dora.recording.options import RecordOptions
 
     options = RecordOptions(
         path=output or _default_path(),

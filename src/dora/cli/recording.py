@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from dora.errors import DoraError
-    from dora.recording.recorder import RecordOptions
+    from dora.recording.options import RecordOptions
 
 _EVERY_S = 0.5
 

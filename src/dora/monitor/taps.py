@@ -77,6 +77,11 @@ class Taps:
         """Whether nothing more will come: every output is closed, or the dataflow has ended."""
         return not self._ports
 
+    @property
+    def ended(self) -> bool:
+        """Whether the daemon is gone and all that was sent before is read."""
+        return self._gone and not self._ports
+
     def ask(self, question: msgspec.Struct) -> visits.Answer:
         """Ask the daemon one question, and wait for its answer.
 
@@ -163,8 +168,6 @@ class Taps:
             timeout_s: How long to wait for the first; None: for ever.
             most: Messages of one output.
         """
-        if self.over:
-            return []
         self._poll(timeout_s)
         found = []
         while self._ready:

@@ -30,7 +30,3 @@ class Gaps:
         if before[0] != arena:
             return max(0, sequence - 1)
         return max(0, sequence - before[1] - 1)
-
-    def forget(self, topic: str) -> None:
-        """Nothing is known of an output any more: it is read anew."""
-        self._last.pop(topic, None)

@@ -250,7 +250,8 @@ class Recording:
     def _find_topics(self) -> list[RecordedTopic]:
         found: dict[tuple[str, str], RecordedTopic] = {}
         for file in self._files:
-            sizes = file.sizes()
+            told = _counts(self._facts_of(file).get("sizes", ""))
+            sizes = {int(number): size for number, size in told.items()} or file.sizes()
             counts = file.counts()
             for number, channel in file.channels.items():
                 schema = file.schemas.get(channel.schema_id)

@@ -16,13 +16,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from dora.errors import DoraError
 from dora.monitor import topics as outputs
 from dora.monitor.taps import Taps
 from dora.recording.gaps import Gaps
 from dora.recording.message import RecordedMessage
+from dora.recording.options import Figures
 from dora.recording.writer import About, RecordingWriter
 from dora.wire import visits
 
@@ -30,10 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dora.monitor.topics import Topic
+    from dora.recording.options import RecordOptions
     from dora.wire.visits import State
 
-DEFAULT_BUFFER_BYTES = 1 << 30
-DEFAULT_QUEUE = 500
 _AT_ONCE = 64
 """Messages of one output that are taken in one look."""
 _NAP_S = 0.005
@@ -46,37 +44,6 @@ _HAND_BYTES, _HAND_S = 1 << 20, 0.05
 _LOOK_EVERY_S = 2.0
 _MESSAGE_BYTES = 300
 """What a message takes up beside its payload, about."""
-
-
-class RecordOptions(msgspec.Struct, frozen=True):
-    """What to record, and how."""
-
-    path: Path
-    topics: tuple[str, ...] = ()
-    """Written `node/output`; empty: all."""
-    compression: str = "zstd"
-    split_bytes: int | None = None
-    split_s: float | None = None
-    buffer_bytes: int = DEFAULT_BUFFER_BYTES
-    queue_size: int = DEFAULT_QUEUE
-    """Messages of one output that wait to be taken."""
-    lossy: bool = False
-    """Never let a sender wait."""
-    force: bool = False
-    """Replace files that are there."""
-
-
-class Figures(msgspec.Struct, frozen=True):
-    """How far a recording is."""
-
-    messages: int = 0
-    bytes: int = 0
-    """Of all payloads."""
-    written: int = 0
-    """Bytes of all files."""
-    lost: int = 0
-    waiting: int = 0
-    """Bytes in the buffer."""
 
 
 class _Batch(NamedTuple):
@@ -114,6 +81,7 @@ class Recorder:
         self._batch_due_s = 0.0
         self._threads: list[threading.Thread] = []
         self._writer: RecordingWriter | None = None
+        self._dataflow = ""
         self._crash: BaseException | None = None
         """A bug of ours: raised by `wait`."""
         self.problem: DoraError | None = None
@@ -132,22 +100,21 @@ class Recorder:
         try:
             state = taps.state()
             outputs.chosen(outputs.topics_of(state), options.topics)
-            self._writer = RecordingWriter(
+            about = _about(taps, state)
+            self._gaps.whole = state.phase == "starting"
+            self._tap(taps, state)
+            self._writer = writer = RecordingWriter(
                 options.path,
-                _about(taps, state),
+                about,
                 options.compression,
                 split_bytes=options.split_bytes,
                 split_s=options.split_s,
                 force=options.force,
             )
-            self._gaps.whole = state.phase == "starting"
-            self._tap(taps, state)
         except BaseException:
             taps.close()
-            if self._writer is not None:
-                self._writer.close()
             raise
-        writer = self._writer
+        self._dataflow = dataflow
         for run in (lambda: self._take(taps), lambda: self._write(writer)):
             thread = threading.Thread(target=self._run, args=(run,), name="dora-record")
             self._threads.append(thread)
@@ -213,9 +180,15 @@ class Recorder:
     def _take(self, taps: Taps) -> None:
         try:
             look_at = came_at = time.monotonic()
-            while not self._stop.is_set() and not taps.over:
+            while not self._stop.is_set():
                 if not self._has_room():
                     continue
+                if taps.ended:
+                    again = self._come_again()
+                    if again is None:
+                        break
+                    taps.close()
+                    taps = again
                 now = time.monotonic()
                 most = self._pass(taps, _WAIT_S if now - came_at > _IDLE_S else 0)
                 if most:
@@ -260,6 +233,7 @@ class Recorder:
             for header, metadata, payload, sequence, sent_ns, arena in messages:
                 missing += self._gaps.missing(topic, arena, sequence)
                 if keeps:
+                    now += 1  # no two at the same time: a viewer would show one of them
                     batch.append(
                         RecordedMessage(topic, header, payload, metadata, sent_ns, now, sequence)
                     )
@@ -281,6 +255,15 @@ class Recorder:
             self._batch, self._batch_bytes = _Batch([], {}), 0
             self._batch_due_s = now_s + _HAND_S
 
+    def _come_again(self) -> Taps | None:
+        """Taps anew, of a dataflow whose daemon was replaced; None when it has ended."""
+        try:
+            taps = Taps(self._dataflow)
+        except DoraError:
+            return None
+        self._look(taps)
+        return taps
+
     def _look(self, taps: Taps) -> None:
         """Look for outputs that are not read yet."""
         try:
@@ -301,7 +284,6 @@ class Recorder:
                 self._tap_one(taps, topic)
 
     def _tap_one(self, taps: Taps, topic: Topic) -> None:
-        self._gaps.forget(str(topic))
         size, waits = self._options.queue_size, not self._options.lossy
         try:
             taps.add(topic.node, topic.name, size, backpressure=waits)
