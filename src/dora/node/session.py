@@ -41,7 +41,7 @@ from dora.wire.board import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dora.node.daemon_link import DaemonLink
     from dora.node.event_types import NodeFailure
@@ -86,8 +86,7 @@ class Session:
         answer_into(next(fds))
         self.words[WORD_PID] = os.getpid()
         self._arenas = Arenas()
-        for wire in welcome.arenas:
-            self._arenas.add(wire, ArenaView(next(fds), wire.size_bytes))
+        self._map_arenas(welcome.arenas, fds)
         self._wire_outputs(layout, fds)
         ports = [self._input_port(wire, fds, at) for at, wire in enumerate(welcome.inputs)]
         self._early: list[messages.DaemonMessage] = []
@@ -187,6 +186,10 @@ class Session:
             self._questions.close()
         self.link.close()
         self._arenas.close()
+
+    def _map_arenas(self, arenas: Iterable[messages.ArenaWire], fds: Iterator[int]) -> None:
+        for wire in arenas:
+            self._arenas.add(wire, ArenaView(next(fds), wire.size_bytes))
 
     def _wire_outputs(self, layout: BoardLayout, fds: Iterator[int]) -> None:
         numbers = itertools.count()
@@ -333,8 +336,7 @@ class Session:
                 self.sender.add_route(output, self._sending_edge(route, fds, at))
             case messages.AddInput(input=wire, arenas=arenas, at=at):
                 self._arenas.tidy()
-                for arena in arenas:
-                    self._arenas.add(arena, ArenaView(next(fds), arena.size_bytes))
+                self._map_arenas(arenas, fds)
                 self.stream.add_port(self._input_port(wire, fds, at))
 
 
