@@ -74,6 +74,7 @@ _LATER = {
     "topic": "topic_commands:topic",
     "up": "daemon_commands:up",
     "validate": "validate_command:validate",
+    "web": "web_command:web",
 }
 """Commands: the module that is imported when one is asked for, and its name there."""
 
@@ -205,6 +206,7 @@ def cli() -> None:
     is_flag=True,
     help="Start a Python node again when its file is saved; its messages wait meanwhile.",
 )
+@click.option("--web", is_flag=True, help="Show it in the browser too; prints the address.")
 @click.option("--debug", is_flag=True, hidden=True, help="Accepted; has no effect.")
 def run(
     flow: Path,
@@ -219,6 +221,7 @@ def run(
     strict_types: bool,
     debug_nodes: tuple[str, ...],
     hot_reload: bool,
+    web: bool,
     debug: bool,
     **fetch: Any,
 ) -> int:
@@ -252,7 +255,7 @@ def run(
     from dora.cli.run import run_flow
 
     options = RunOptions(stop_after, log_level, log_format, log_filter or {}, hot_reload)
-    return run_flow(plan, options)
+    return run_flow(plan, options, web=web)
 
 
 @cli.command(epilog="Example: dora graph dataflow.yml --open")

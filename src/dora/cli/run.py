@@ -7,26 +7,51 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from dora.running.foreground import Foreground
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dora.daemon.launch import Launched
     from dora.descriptor.plan import Plan
     from dora.running.options import RunOptions
 
 
-def run_flow(plan: Plan, options: RunOptions) -> int:
+def run_flow(plan: Plan, options: RunOptions, *, web: bool = False) -> int:
     """Run a dataflow until it ends; the exit status of the command.
+
+    Args:
+        plan: What to run.
+        options: How, and what to show.
+        web: Whether to serve the web page meanwhile.
 
     Raises:
         DescriptorLimitError: the dataflow needs more descriptors than are allowed.
+        DoraError: the web page cannot be served.
     """
     from dora.daemon.report import failure_text, summary_text
 
-    outcome = Foreground(plan, options, _tell_by_hand).run()
+    with ExitStack() as meanwhile:
+        started = _with_page(meanwhile) if web else _tell_by_hand
+        outcome = Foreground(plan, options, started).run()
     return tell_end("" if outcome.ok else failure_text(outcome), summary_text(outcome))
+
+
+def _with_page(meanwhile: ExitStack) -> Callable[[Launched], None]:
+    """What is to be done when the nodes were started; the page goes when the run is over."""
+    from dora.cli.web import open_listener
+    from dora.web.child import PageProcess
+
+    listener = meanwhile.enter_context(open_listener())
+
+    def started(launched: Launched) -> None:
+        _tell_by_hand(launched)
+        meanwhile.enter_context(PageProcess(listener, launched.dataflow_id))
+
+    return started
 
 
 def _tell_by_hand(launched: Launched) -> None:

@@ -1,0 +1,289 @@
+// The graph: nodes and edges on a canvas, laid out by dagre whenever what is wired changes.
+//
+// Figures change labels and looks only: nothing moves from one second to the next.
+
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
+import { hz, ms, percent, stateOf, STATES, TROUBLES } from "./format.js";
+import { select, store } from "./store.js";
+
+/* global cytoscape */
+
+const FONT = 'system-ui, "Segoe UI", Roboto, sans-serif';
+
+export function Graph({ state, selected }) {
+  const box = useRef(null);
+  const cy = useRef(null);
+  const shape = useRef("");
+  const [looks, setLooks] = useState([]);
+
+  useEffect(() => {
+    cy.current = made(box.current);
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const restyle = () => cy.current.style(styles());
+    dark.addEventListener("change", restyle);
+    let width = box.current.clientWidth;
+    const sized = new ResizeObserver(() => {
+      if (!box.current?.clientWidth) return;
+      cy.current.resize();
+      if (Math.abs(box.current.clientWidth - width) > 4) laidOut(cy.current, box.current);
+      width = box.current.clientWidth;
+    });
+    sized.observe(box.current);
+    return () => {
+      dark.removeEventListener("change", restyle);
+      sized.disconnect();
+      cy.current.destroy();
+    };
+  }, []);
+
+  useEffect(() => {
+    if (!state) return;
+    const now = shapeOf(state);
+    if (now !== shape.current) {
+      rewire(cy.current, state);
+      laidOut(cy.current, box.current);
+      shape.current = now;
+    }
+    update(cy.current, state);
+    setLooks(present(state));
+  }, [state]);
+
+  useEffect(() => {
+    cy.current.$(":selected").unselect();
+    if (selected) cy.current.getElementById(`${selected.kind} ${selected.id}`).select();
+  }, [selected, state && shapeOf(state)]);
+
+  const zoom = (factor) => {
+    const view = cy.current;
+    view.zoom({ level: view.zoom() * factor, renderedPosition: { x: view.width() / 2, y: view.height() / 2 } });
+  };
+  return html`
+    <section class="graph" aria-label="Graph of the dataflow">
+      <div class="canvas" ref=${box} role="img" aria-label=${spoken(state)}></div>
+      <${Legend} looks=${looks} />
+      <div class="zoom" role="group" aria-label="Zoom">
+        <button class="icon" title="Larger" aria-label="Larger" onClick=${() => zoom(1.3)}>+</button>
+        <button class="icon" title="Smaller" aria-label="Smaller" onClick=${() => zoom(1 / 1.3)}>−</button>
+        <button class="icon" title="Show all" aria-label="Show all" onClick=${() => fit(cy.current)}>⤢</button>
+      </div>
+    </section>`;
+}
+
+function Legend({ looks }) {
+  if (!looks.length) return null;
+  return html`
+    <ul class="legend" aria-label="Legend">
+      ${looks.map(
+        (one) => html`<li key=${one.word} class=${one.look}><span class="sign" aria-hidden="true">${one.sign}</span>${one.word}</li>`,
+      )}
+    </ul>`;
+}
+
+// What of the legend is to be seen now: states of nodes, then what is the matter with edges.
+function present(state) {
+  const states = new Set(state.nodes.map((node) => stateOf(node)));
+  const troubles = new Set(state.edges.map((edge) => edge.trouble));
+  const found = Object.values(STATES).filter((one) => states.has(one));
+  for (const [key, one] of Object.entries(TROUBLES)) {
+    if (troubles.has(key)) found.push({ ...one, look: `trouble-${key}` });
+  }
+  return found;
+}
+
+function spoken(state) {
+  if (!state) return "Nothing to show yet";
+  return `${state.nodes.length} nodes, ${state.edges.length} edges; the tables of nodes and edges have all of it`;
+}
+
+// ---- elements ----
+
+function shapeOf(state) {
+  const nodes = state.nodes.map((node) => node.id).join(" ");
+  return `${nodes} | ${state.edges.map((edge) => edge.id).join(" ")}`;
+}
+
+function made(container) {
+  const view = cytoscape({
+    container,
+    style: styles(),
+    minZoom: 0.08,
+    maxZoom: 2.5,
+    boxSelectionEnabled: false,
+    autoungrabify: true,
+    selectionType: "single",
+  });
+  view.on("tap", "node", (event) => select({ kind: "node", id: event.target.data("of") }));
+  view.on("tap", "edge", (event) => select({ kind: "edge", id: event.target.data("of") }));
+  view.on("tap", (event) => {
+    if (event.target === view && store.selected) select(null);
+  });
+  for (const [event, cursor] of [["mouseover", "pointer"], ["mouseout", "default"]]) {
+    view.on(event, "node, edge", () => (container.style.cursor = cursor));
+  }
+  return view;
+}
+
+function rewire(view, state) {
+  const there = new Set();
+  const known = new Set(state.nodes.map((node) => node.id));
+  const elements = [];
+  for (const node of state.nodes) {
+    elements.push({ group: "nodes", data: { id: `node ${node.id}`, of: node.id, label: node.id, width: Math.max(104, 7.6 * node.id.length + 40) } });
+  }
+  for (const edge of state.edges) {
+    if (!known.has(edge.from) || !known.has(edge.to)) continue;
+    elements.push({
+      group: "edges",
+      data: { id: `edge ${edge.id}`, of: edge.id, label: "", source: `node ${edge.from}`, target: `node ${edge.to}` },
+    });
+  }
+  view.batch(() => {
+    for (const element of elements) {
+      there.add(element.data.id);
+      if (view.getElementById(element.data.id).empty()) view.add(element);
+    }
+    view.elements().filter((one) => !there.has(one.id())).remove();
+  });
+}
+
+function update(view, state) {
+  const several = new Set(state.nodes.filter((node) => node.outputs.length > 1).map((node) => node.id));
+  view.batch(() => {
+    for (const node of state.nodes) {
+      const one = view.getElementById(`node ${node.id}`);
+      const { sign, word, look } = stateOf(node);
+      const figures = look === "running" && node.cpu !== null ? `${percent(node.cpu)} CPU` : word;
+      change(one, { label: `${sign} ${node.id}\n${figures}`, look });
+    }
+    for (const edge of state.edges) {
+      const label = edgeLabel(edge, several.has(edge.from));
+      change(view.getElementById(`edge ${edge.id}`), { label, look: edgeLook(edge) });
+    }
+  });
+}
+
+function change(element, data) {
+  for (const [key, value] of Object.entries(data)) {
+    if (element.data(key) !== value) element.data(key, value);
+  }
+}
+
+function edgeLook(edge) {
+  return edge.trouble || (edge.open ? "open" : "closed");
+}
+
+// The output is named where the sender has several.
+function edgeLabel(edge, named) {
+  if (!edge.open) return "closed";
+  if (edge.hz === null) return edge.output;
+  const parts = [hz(edge.hz)];
+  if (edge.hz && edge.p50_ms !== null) parts.push(ms(edge.p50_ms));
+  const trouble = TROUBLES[edge.trouble];
+  const lost = edge.dropped_hz ? `\n▼ ${hz(edge.dropped_hz)} lost` : trouble ? `\n${trouble.sign} ${trouble.word}` : "";
+  return `${named ? `${edge.output}\n` : ""}${parts.join(" · ")}${lost}`;
+}
+
+// ---- layout ----
+
+const WAYS = [
+  { rankDir: "LR", rankSep: 104, nodeSep: 30 },
+  { rankDir: "TB", rankSep: 72, nodeSep: 40 },
+];
+
+// Lay out in the direction that leaves things larger.
+function laidOut(view, box) {
+  if (!view.nodes().length || !box.clientWidth) return;
+  let best = null;
+  for (const way of WAYS) {
+    view.layout({ name: "dagre", fit: false, animate: false, ...way }).run();
+    const { w, h } = view.elements().boundingBox({ includeLabels: true });
+    const scale = Math.min(box.clientWidth / w, box.clientHeight / h);
+    if (!best || scale > best.scale * 1.1) {
+      best = { scale, places: view.nodes().map((node) => [node, { ...node.position() }]) };
+    }
+  }
+  view.batch(() => {
+    for (const [node, place] of best.places) node.position(place);
+  });
+  fit(view);
+}
+
+function fit(view) {
+  view.fit(undefined, 36);
+  if (view.zoom() > 1.15) {
+    view.zoom(1.15);
+    view.center();
+  }
+}
+
+// ---- looks ----
+
+function styles() {
+  const css = getComputedStyle(document.documentElement);
+  const colour = (name) => css.getPropertyValue(`--${name}`).trim();
+  const stripe = (name, line = "solid") => ({
+    "background-gradient-stop-colors": `${colour(name)} ${colour(name)} ${colour("surface")} ${colour("surface")}`,
+    "border-color": colour(name),
+    "border-style": line,
+  });
+  const line = (name, fields) => ({ "line-color": colour(name), "target-arrow-color": colour(name), color: colour(`${name}-ink`) || colour(name), ...fields });
+  return [
+    {
+      selector: "node",
+      style: {
+        shape: "round-rectangle",
+        width: "data(width)",
+        height: 48,
+        label: "data(label)",
+        "text-wrap": "wrap",
+        "text-valign": "center",
+        "text-halign": "center",
+        "font-family": FONT,
+        "font-size": 13,
+        "line-height": 1.3,
+        color: colour("ink"),
+        "background-fill": "linear-gradient",
+        "background-gradient-direction": "to-right",
+        "background-gradient-stop-positions": "0 5 5 100",
+        "border-width": 1.5,
+        "overlay-opacity": 0,
+        ...stripe("quiet-line"),
+      },
+    },
+    { selector: "node[look='running']", style: stripe("running") },
+    { selector: "node[look='starting']", style: stripe("starting", "dashed") },
+    { selector: "node[look='restarting']", style: { ...stripe("restarting", "dashed"), "border-width": 3 } },
+    { selector: "node[look='stopping']", style: stripe("restarting", "dashed") },
+    { selector: "node[look='failed']", style: { ...stripe("failed", "double"), "border-width": 5, color: colour("failed") } },
+    { selector: "node[look='stopped']", style: { ...stripe("stopped", "dotted"), color: colour("muted") } },
+    { selector: "node[look='absent']", style: { ...stripe("stopped", "dashed"), color: colour("muted") } },
+    {
+      selector: "edge",
+      style: {
+        width: 1.75,
+        "curve-style": "bezier",
+        "control-point-step-size": 70,
+        "target-arrow-shape": "triangle",
+        "arrow-scale": 0.9,
+        label: "data(label)",
+        "text-wrap": "wrap",
+        "font-family": FONT,
+        "font-size": 11,
+        "line-height": 1.25,
+        "min-zoomed-font-size": 7,
+        "text-background-color": colour("canvas"),
+        "text-background-opacity": 0.88,
+        "text-background-padding": 2,
+        "overlay-opacity": 0,
+        ...line("edge"),
+        color: colour("muted"),
+      },
+    },
+    { selector: "edge[look='closed']", style: { ...line("quiet-line"), "line-style": "dotted", color: colour("muted") } },
+    { selector: "edge[look='slow']", style: line("restarting", { width: 3, "line-style": "dashed" }) },
+    { selector: "edge[look='silent']", style: line("restarting", { width: 3, "line-style": "dotted" }) },
+    { selector: "edge[look='drops']", style: line("failed", { width: 4, "target-arrow-shape": "vee" }) },
+    { selector: "node:selected", style: { "underlay-color": colour("accent"), "underlay-opacity": 0.28, "underlay-padding": 7, "underlay-shape": "round-rectangle" } },
+    { selector: "edge:selected", style: { "underlay-color": colour("accent"), "underlay-opacity": 0.32, "underlay-padding": 5 } },
+  ];
+}
