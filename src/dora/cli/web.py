@@ -38,7 +38,7 @@ def serve_page(
     need_libraries()
     from dora.web.access import FEWEST_TOKEN_CHARS, is_loopback
     from dora.web.hub import Hub
-    from dora.web.server import listen, serve, url_of
+    from dora.web.server import PageServer, listen, url_of
 
     if token is not None and len(token) < FEWEST_TOKEN_CHARS:
         raise DoraError(f"a token of fewer than {FEWEST_TOKEN_CHARS} characters can be guessed")
@@ -62,7 +62,7 @@ def serve_page(
     if open_it:
         click.launch(url)
     try:
-        serve(listener, Hub(read_only=read_only, preferred=preferred), token)
+        PageServer(listener, Hub(read_only=read_only, preferred=preferred), token).run()
     except KeyboardInterrupt:
         click.echo()
     return 0

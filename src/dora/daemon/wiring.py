@@ -166,7 +166,7 @@ class Wiring:
 
     def log_memory(self) -> tuple[int, int]:
         """A writable arena for log lines, handed over, and its id."""
-        memory = self._fresh_memory(DAEMON)
+        memory = self.fresh_memory(DAEMON)
         return memory.give_writable(), memory.wire.arena
 
     def pipes(self, edge: int) -> EdgePipes:
@@ -196,7 +196,7 @@ class Wiring:
 
         `stack_fd` is where the node is to write its stack; it stays the caller's.
         """
-        memory = self._fresh_memory(node.id)
+        memory = self.fresh_memory(node.id)
         here = [e for e in self._edges.values() if e.number in self._pipes]
         here = [edge for edge in here if edge.number not in admit.without]
         outputs = [OutputWire(one, self._routes(here, node.id, one)) for one in node.outputs]
@@ -291,7 +291,7 @@ class Wiring:
 
     # ---- memory ----
 
-    def _fresh_memory(self, node: str) -> _Memory:
+    def fresh_memory(self, node: str) -> _Memory:
         """The memory for a node's new process, which no process has had."""
         self._retired.discard(node)
         memory = self._memory_of(node)

@@ -194,7 +194,10 @@ class Taps:
         """A sender's memory. That of one which came back is announced on the socket."""
         self._socket.settimeout(_ANSWER_WITHIN_S)
         while arena not in self._arenas and not self._gone:
-            self._read()
+            try:
+                self._read()
+            except TimeoutError:
+                break
         if arena not in self._arenas:
             raise ProtocolError(f"a ticket names arena {arena}, which the daemon never sent")
         return self._arenas[arena]

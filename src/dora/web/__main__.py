@@ -4,7 +4,7 @@ import socket
 import sys
 
 from dora.web.hub import Hub
-from dora.web.server import serve
+from dora.web.server import PageServer
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])), Hub(preferred=sys.argv[2]), None)
+    PageServer(socket.socket(fileno=int(sys.argv[1])), Hub(preferred=sys.argv[2])).run()

@@ -61,6 +61,12 @@ def _end_node(daemon: Client, wanted: Action) -> dict[str, Any]:
     return {"text": text or f"node `{wanted.node}` was {done}"}
 
 
+def _start_node(daemon: Client, wanted: Action) -> dict[str, Any]:
+    from dora.web.starting import start_node  # plans, and so loads all that reads dataflow files
+
+    return {"text": start_node(daemon, wanted.node)}
+
+
 def _stop_flow(daemon: Client, _wanted: Action) -> dict[str, Any]:
     daemon.stop("the web page (`dora web`)")
     return {"text": "told to stop"}
@@ -103,6 +109,7 @@ def _ask_params(daemon: Client, question: AskParam) -> Params:
 KNOWN = {
     "restart": _end_node,
     "stop": _end_node,
+    "start": _start_node,
     "stop_flow": _stop_flow,
     "params": _params,
     "param_set": _set_param,

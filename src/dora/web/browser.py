@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dora.web.hub import Hub
     from dora.web.outbox import Frame
     from dora.web.peeking import Peek
+    from dora.web.recorder import Recorder
 
 MOST_PEEKS = 16
 _READ_LOGS_EVERY_S = 0.5
@@ -101,6 +102,7 @@ class Browser:
         self._outbox = Outbox(send)
         self._flow = ""
         self._peeks: dict[str, Peek] = {}
+        self._recorder: Recorder | None = None
         self._logs: asyncio.Task[None] | None = None
         self._actions: set[asyncio.Task[None]] = set()
 
@@ -147,6 +149,9 @@ class Browser:
     def _tell_state(self, frame: str) -> None:
         self._outbox.put(frame, "state")
 
+    def _tell_recorder(self, frame: str) -> None:
+        self._outbox.put(frame, "recorder")
+
     def _show(self, frame: Frame) -> None:
         self._outbox.put(frame)
 
@@ -163,11 +168,16 @@ class Browser:
             return
         self._flow = flow
         self._hub.watch(flow, self._tell_state)
+        self._recorder = self._hub.recorder(flow)
+        self._recorder.join(self._tell_recorder)
 
     def _leave(self) -> None:
         """Show nothing any more."""
         if self._flow:
             self._hub.unwatch(self._flow, self._tell_state)
+        if self._recorder is not None:
+            self._recorder.leave(self._tell_recorder)
+            self._recorder = None
         for output in list(self._peeks):
             self._unpeek(output)
         if self._logs is not None:
@@ -232,12 +242,19 @@ class Browser:
             if self._hub.read_only and changes(wanted.action):
                 raise DoraError("this page only looks: the server was started with `--read-only`")
             self._hub.flow(flow)
-            ask = Action(flow, wanted.action, wanted.node, wanted.key, wanted.value)
-            told = await asyncio.to_thread(act, ask)
+            told = await self._carry_out(flow, wanted)
         except DoraError as exc:
             self._answer(wanted, False, {"text": str(exc)})
         else:
             self._answer(wanted, True, told)
+
+    async def _carry_out(self, flow: str, wanted: Do) -> dict[str, Any]:
+        if wanted.action == "record_start":
+            return {"text": await self._hub.recorder(flow).start()}
+        if wanted.action == "record_stop":
+            return {"text": await self._hub.recorder(flow).stop()}
+        ask = Action(flow, wanted.action, wanted.node, wanted.key, wanted.value)
+        return await asyncio.to_thread(act, ask)
 
     def _answer(self, wanted: Do, ok: bool, told: dict[str, Any]) -> None:
         self._outbox.put(encoded("done", {"n": wanted.n, "ok": ok, **told}))

@@ -5,10 +5,13 @@ Used from the event loop only. Elsewhere: one browser (`web.browser`).
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dora.errors import DoraError
 from dora.web.peeking import Peek
+from dora.web.recorder import Recorder
 from dora.web.watching import FlowList, FlowWatch
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ class Hub:
         self.list = FlowList()
         self._watches: dict[str, FlowWatch] = {}
         self._peeks: dict[tuple[str, str], Peek] = {}
+        self._recorders: dict[str, Recorder] = {}
 
     def flow(self, flow: str) -> Dataflow:
         """A dataflow that browsers were told of.
@@ -65,6 +69,22 @@ class Hub:
             peek = self._peeks[flow, output] = Peek(flow, node, port)
         peek.join(looker)
         return peek
+
+    def recorder(self, flow: str) -> Recorder:
+        """What records a dataflow.
+
+        Raises:
+            DoraError: there is none of this id.
+        """
+        found = self._recorders.get(flow)
+        if found is None:
+            found = self._recorders[flow] = Recorder(self.flow(flow), Path.cwd())
+        return found
+
+    async def close(self) -> None:
+        """Finish all recordings."""
+        running = [one for one in self._recorders.values() if one.running]
+        await asyncio.gather(*(one.stop() for one in running))
 
     def forget(self, peek: Peek) -> None:
         """Nobody looks at it any more."""

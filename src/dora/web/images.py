@@ -123,22 +123,23 @@ def _decoded(values: Pixels, encoding: str, width: int, height: int) -> Pixels:
     raw = np.ascontiguousarray(values).reshape(-1)
     if raw.dtype != dtype:
         raw = raw.view(np.uint8).view(dtype) if raw.dtype == np.uint8 else raw.astype(dtype)
-    wanted = int(width * height * per_pixel)
-    if width <= 0 or height <= 0 or raw.size != wanted:
+    wanted = int(width * height * per_pixel) if width > 0 and height > 0 else 0
+    if not wanted or raw.size != wanted:
         raise ValueError(
-            f"an image of {width} x {height} in `{encoding}` has {max(wanted, 0)} numbers, and "
-            f"this one has {raw.size}"
+            f"an image of {width} x {height} in `{encoding}` has {wanted} numbers, and this one "
+            f"has {raw.size}"
         )
     return decode(raw, width, height)
 
 
 def _stretched(array: Pixels) -> Pixels:
     """Grey from the smallest number to the largest."""
-    numbers = array.astype("f4")
-    finite = np.isfinite(numbers)
-    low, high = (numbers[finite].min(), numbers[finite].max()) if finite.any() else (0.0, 0.0)
+    numbers = array.astype("f8" if array.dtype.itemsize == 8 else "f4")
+    finite = numbers[np.isfinite(numbers)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    known = np.nan_to_num(numbers, nan=low, posinf=high, neginf=low)
     scale = 255 / (high - low) if high > low else 0.0
-    return np.asarray(np.nan_to_num((numbers - low) * scale, posinf=255, neginf=0), np.uint8)
+    return np.asarray(np.clip((known - low) * scale, 0, 255), np.uint8)
 
 
 def _grey(raw: Pixels, width: int, height: int) -> Pixels:

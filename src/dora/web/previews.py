@@ -28,6 +28,8 @@ MOST_SERIES = 8
 """Numbers of one message that are drawn over time; more are drawn as one curve, by their index."""
 MOST_POINTS = 400
 """Of a curve."""
+_LOUDEST = 1000.0
+"""Of samples that should lie within 1."""
 _MOST_ROWS = 50
 _MOST_COLUMNS = 12
 _MOST_TEXT = 4000
@@ -58,7 +60,8 @@ def preview_of(event: InputEvent, declared: str = "") -> Preview:
         "metadata": _facts(metadata),
     }
     try:
-        shown, content = _shown(event["value"], metadata, declared)
+        with np.errstate(all="ignore"):  # infinities of others are no fault of ours
+            shown, content = _shown(event["value"], metadata, declared)
     except (ValueError, TypeError, OverflowError, pa.ArrowException, DoraError) as exc:
         shown, content = {"kind": "value", "text": "", "note": _cut(str(exc), _MOST_CELL)}, b""
     return Preview({**told, **shown}, content)
@@ -117,7 +120,7 @@ def _is_audio(array: np.ndarray[Any, Any], metadata: Mapping[str, Any], declared
 def _level(array: np.ndarray[Any, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
     """How loud it is: 0 dB is the loudest that the dtype can say, or 1.0."""
     full = 1.0 if array.dtype.kind == "f" else float(np.iinfo(array.dtype).max)
-    samples = np.nan_to_num(array.astype("f8")) / full
+    samples = np.clip(np.nan_to_num(array.astype("f8")) / full, -_LOUDEST, _LOUDEST)
     mono = samples if samples.ndim == 1 else samples.mean(axis=1)
     rate = metadata.get("sample_rate")
     return {
@@ -139,7 +142,8 @@ def _records(value: pa.StructArray) -> dict[str, Any]:
     names = [field.name for field in value.type]
     rows = to_json(value[:_MOST_ROWS])["data"]
     if len(value) == 1 and isinstance(rows[0], dict):
-        return _table(["field", "value"], [[key, _cell(one)] for key, one in rows[0].items()], None)
+        fields = [[name, _cell(rows[0].get(name))] for name in names]
+        return _table(["field", "value"], fields, len(fields))
     listed = [
         [_cell(row.get(name)) if isinstance(row, dict) else "" for name in names[:_MOST_COLUMNS]]
         for row in rows

@@ -68,27 +68,50 @@ def url_of(listener: socket.socket, token: str | None = None) -> str:
     return f"http://{name}:{port}/" + ("" if token is None else f"?token={token}")
 
 
-def serve(listener: socket.socket, hub: Hub, token: str | None) -> None:
-    """Serve until SIGINT or SIGTERM, which both end it in the usual way; takes the socket over."""
-    import uvicorn
+class PageServer:
+    """Serves the page at a socket, which it takes over.
 
-    from dora.web.app import make_app
+    Args:
+        listener: Where.
+        hub: What all pages share.
+        token: What a request must know; None: it must come from this user, on this machine.
+    """
 
-    config = uvicorn.Config(
-        make_app(hub, token, listener.getsockname()[1]),
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        ws_max_size=_MOST_FRAME_BYTES,
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=_END_WITHIN_S,
-        lifespan="off",
-    )
+    def __init__(self, listener: socket.socket, hub: Hub, token: str | None = None) -> None:
+        import uvicorn
 
-    async def run() -> None:
-        # Each watched dataflow and log takes one; more wait for a moment.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
-        await uvicorn.Server(config).serve(sockets=[listener])
+        from dora.web.app import make_app
 
-    asyncio.run(run())
+        class Server(uvicorn.Server):
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().shutdown(sockets)
+                await hub.close()  # before the signal that ends it is raised anew
+
+        self._listener = listener
+        self._server = Server(
+            uvicorn.Config(
+                make_app(hub, token, listener.getsockname()[1]),
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                ws_max_size=_MOST_FRAME_BYTES,
+                ws_per_message_deflate=False,
+                timeout_graceful_shutdown=_END_WITHIN_S,
+                lifespan="off",
+            )
+        )
+
+    def run(self) -> None:
+        """Serve until SIGINT or SIGTERM, which then do what they always do, or `ask_end`."""
+
+        async def run() -> None:
+            # Each question to a daemon takes one for as long as it takes.
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+            await self._server.serve(sockets=[self._listener])
+
+        asyncio.run(run())
+
+    def ask_end(self) -> None:
+        """Have `run` return; from any thread."""
+        self._server.should_exit = True

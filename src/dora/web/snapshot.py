@@ -35,8 +35,12 @@ def listed(flows: list[Dataflow]) -> list[dict[str, Any]]:
 
 
 def snapshot(flow: Figures) -> dict[str, Any]:
-    """All of one dataflow. Edges that carry the daemon's own log lines are left out."""
+    """All of one dataflow.
+
+    Left out are edges that carry the daemon's own log lines, and closed ones that were wired anew.
+    """
     nodes = {node.view.id for node in flow.nodes}
+    newest = {_ends(edge): edge.view.number for edge in flow.edges}
     return {
         "flow": flow.dataflow.id,
         "name": flow.dataflow.name,
@@ -48,7 +52,12 @@ def snapshot(flow: Figures) -> dict[str, Any]:
         "over_s": _rounded(flow.over_s),
         "nodes": [_node(node) for node in flow.nodes],
         "outputs": [_output(one) for one in flow.outputs],
-        "edges": [_edge(edge) for edge in flow.edges if edge.view.sender in nodes],
+        "edges": [
+            _edge(edge)
+            for edge in flow.edges
+            if edge.view.sender in nodes
+            and (edge.view.open or newest[_ends(edge)] == edge.view.number)
+        ],
     }
 
 
@@ -69,6 +78,11 @@ def trouble(edge: EdgeFigures) -> str:
     if p50_ms >= SLOW_MS or (p50_ms >= QUEUEING_MS and p50_ms * edge.rate_hz >= 1000):
         return "slow"
     return ""
+
+
+def _ends(edge: EdgeFigures) -> tuple[str, str, str, str]:
+    view = edge.view
+    return view.sender, view.output, view.receiver, view.input
 
 
 def _node(node: NodeFigures) -> dict[str, Any]:

@@ -79,9 +79,10 @@ function Bar() {
             ${listed.map((one) => html`<option key=${one.id} value=${one.id}>${named(one, listed)}</option>`)}
           </select></label>`}
       <p class="phase">
-        ${running && html`<span class=${`chip ${state.phase === "running" ? "running" : "starting"}`}>${state.phase === "running" ? "● running" : `◔ ${state.phase}`}</span>`}
-        ${ended && html`<span class="chip stopped">■ ended</span>`}
-        ${connection === "lost" && html`<span class="chip failed">✕ no connection</span>`}
+        ${running && state.phase === "running" && html`<${Chip} look="running" sign="●" word="running" />`}
+        ${running && state.phase !== "running" && html`<${Chip} look="starting" sign="◔" word=${state.phase} />`}
+        ${ended && html`<${Chip} look="stopped" sign="■" word="ended" />`}
+        ${connection === "lost" && html`<${Chip} look="failed" sign="✕" word="no connection" />`}
       </p>
       <span class="space"></span>
       ${store.readOnly && html`<span class="chip stopped" title="The server was started with --read-only">looking only</span>`}
@@ -89,6 +90,10 @@ function Bar() {
         <${Recorder} />
         <${Button} act=${() => actAndTell("stop_flow")} busy="Stopping…" sure="Stop all nodes?" look="danger">Stop<//>`}
     </header>`;
+}
+
+function Chip({ look, sign, word }) {
+  return html`<span class=${`chip ${look}`}><span aria-hidden="true">${sign}</span><span class="word"> ${word}</span></span>`;
 }
 
 // Two of one name are told apart by when they were started.

@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "./vendor/htm-preact.js";
 import { bytes, duration, hz, ms, number, percent, plural, source, stateOf, TROUBLES } from "./format.js";
 import { Plot } from "./plot.js";
 import { Preview } from "./preview.js";
-import { act, actAndTell, item, notice, select, store } from "./store.js";
+import { act, actAndTell, filterLogs, item, notice, select, show, store } from "./store.js";
 
 export function Details({ state, selected }) {
   const found = selected && item(selected);
@@ -43,7 +43,7 @@ function Overview({ state }) {
       <h2>${state.name}</h2>
     </header>
     <${Facts} rows=${[
-      ["Nodes", `${nodes.filter((node) => node.status === "Running").length} of ${nodes.length} running`],
+      ["Running", `${nodes.filter((node) => node.status === "Running").length} of ${nodes.length}`],
       ["Messages", hz(sum(outputs, "hz"))],
       ["Data", `${bytes(sum(outputs, "bytes_s"))}/s`],
       ["CPU", percent(sum(nodes, "cpu")), "100 % is one core"],
@@ -93,8 +93,7 @@ function Node({ node, state }) {
       ["CPU", percent(node.cpu), "100 % is one core"],
       ["Memory", bytes(node.memory)],
       ["Runs for", duration(node.uptime_s)],
-      ["Restarts", node.max_restarts ? `${node.restarts} of ${node.max_restarts}` : node.restarts],
-      ["Restart", node.policy],
+      ["Restarts", `${node.restarts}${node.max_restarts ? ` of ${node.max_restarts}` : ""} (${node.policy})`, "Restart policy in parentheses"],
       ["Waiting", plural(node.pending, "message"), "In the queues of its inputs"],
     ]} />
     ${past && past.t.length > 1 && html`<${Spark} name="CPU, percent" past=${past} of="cpu" />`}
@@ -113,14 +112,21 @@ function Node({ node, state }) {
 }
 
 function NodeActions({ node }) {
-  if (store.readOnly) return null;
   const over = ["failed", "stopped"].includes(stateOf(node).look);
-  if (over) return html`<p class="quiet">Has ended. A node that has ended does not come back; <code>dora node add</code> puts another in its place.</p>`;
+  const ask = (action) => () => actAndTell(action, { node: node.id });
   return html`
     <div class="actions">
-      <${Button} act=${() => actAndTell("restart", { node: node.id })} busy="Restarting…">Restart<//>
-      <${Button} act=${() => actAndTell("stop", { node: node.id })} busy="Stopping…" sure="Stop it for good?" look="danger">Stop<//>
+      ${!store.readOnly && over && html`<${Button} key="start" act=${ask("start")} busy="Starting…">Start<//>`}
+      ${!store.readOnly && !over && html`
+        <${Button} key="restart" act=${ask("restart")} busy="Restarting…">Restart<//>
+        <${Button} key="stop" act=${ask("stop")} busy="Stopping…" sure="Really stop it?" look="danger">Stop<//>`}
+      <button key="logs" onClick=${() => showLogs(node.id)}>Logs</button>
     </div>`;
+}
+
+function showLogs(node) {
+  filterLogs({ node, level: "stdout", text: "" });
+  show({ drawer: "logs", view: "logs" });
 }
 
 // A button that waits for what it does, and asks first where it has `sure`.

@@ -6,8 +6,10 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { hz, ms, percent, stateOf, STATES, TROUBLES } from "./format.js";
 import { select, store } from "./store.js";
 
-/* global cytoscape */
+/* global cytoscape, dagre */
 
+const HEIGHT = 48;
+const FAR = 0.45; // zoom, under which words cannot be read: nodes are spots of colour
 const FONT = 'system-ui, "Segoe UI", Roboto, sans-serif';
 
 export function Graph({ state, selected }) {
@@ -50,7 +52,7 @@ export function Graph({ state, selected }) {
 
   useEffect(() => {
     cy.current.$(":selected").unselect();
-    if (selected) cy.current.getElementById(`${selected.kind} ${selected.id}`).select();
+    if (selected) bring(cy.current, cy.current.getElementById(`${selected.kind} ${selected.id}`).select());
   }, [selected, state && shapeOf(state)]);
 
   const zoom = (factor) => {
@@ -117,6 +119,14 @@ function made(container) {
   view.on("tap", (event) => {
     if (event.target === view && store.selected) select(null);
   });
+  let far = null;
+  const mark = () => {
+    if (far === view.zoom() < FAR) return;
+    far = view.zoom() < FAR;
+    view.batch(() => view.elements().toggleClass("far", far));
+  };
+  view.on("zoom", mark);
+  view.on("add", (event) => event.target.toggleClass("far", view.zoom() < FAR));
   for (const [event, cursor] of [["mouseover", "pointer"], ["mouseout", "default"]]) {
     view.on(event, "node, edge", () => (container.style.cursor = cursor));
   }
@@ -125,6 +135,7 @@ function made(container) {
 
 function rewire(view, state) {
   const there = new Set();
+  const several = new Set(state.nodes.filter((node) => node.outputs.length > 1).map((node) => node.id));
   const known = new Set(state.nodes.map((node) => node.id));
   const elements = [];
   for (const node of state.nodes) {
@@ -134,7 +145,7 @@ function rewire(view, state) {
     if (!known.has(edge.from) || !known.has(edge.to)) continue;
     elements.push({
       group: "edges",
-      data: { id: `edge ${edge.id}`, of: edge.id, label: "", source: `node ${edge.from}`, target: `node ${edge.to}` },
+      data: { id: `edge ${edge.id}`, of: edge.id, label: "", mx: 0, my: 0, named: several.has(edge.from), source: `node ${edge.from}`, target: `node ${edge.to}` },
     });
   }
   view.batch(() => {
@@ -147,7 +158,6 @@ function rewire(view, state) {
 }
 
 function update(view, state) {
-  const several = new Set(state.nodes.filter((node) => node.outputs.length > 1).map((node) => node.id));
   view.batch(() => {
     for (const node of state.nodes) {
       const one = view.getElementById(`node ${node.id}`);
@@ -156,8 +166,8 @@ function update(view, state) {
       change(one, { label: `${sign} ${node.id}\n${figures}`, look });
     }
     for (const edge of state.edges) {
-      const label = edgeLabel(edge, several.has(edge.from));
-      change(view.getElementById(`edge ${edge.id}`), { label, look: edgeLook(edge) });
+      const one = view.getElementById(`edge ${edge.id}`);
+      change(one, { label: edgeLabel(edge, one.data("named")), look: edgeLook(edge) });
     }
   });
 }
@@ -186,26 +196,89 @@ function edgeLabel(edge, named) {
 // ---- layout ----
 
 const WAYS = [
-  { rankDir: "LR", rankSep: 104, nodeSep: 30 },
-  { rankDir: "TB", rankSep: 72, nodeSep: 40 },
+  { rankdir: "LR", ranksep: 26, nodesep: 30, edgesep: 14 },
+  { rankdir: "TB", ranksep: 30, nodesep: 34, edgesep: 20 },
 ];
+const ROOM_FOR_LABELS = 150; // edges; of more, labels are too small to read when all is shown
 
-// Lay out in the direction that leaves things larger.
+// Lay out in the direction that leaves things larger. Edges go around nodes and their labels.
 function laidOut(view, box) {
   if (!view.nodes().length || !box.clientWidth) return;
-  let best = null;
-  for (const way of WAYS) {
-    view.layout({ name: "dagre", fit: false, animate: false, ...way }).run();
-    const { w, h } = view.elements().boundingBox({ includeLabels: true });
-    const scale = Math.min(box.clientWidth / w, box.clientHeight / h);
-    if (!best || scale > best.scale * 1.1) {
-      best = { scale, places: view.nodes().map((node) => [node, { ...node.position() }]) };
-    }
-  }
+  const scale = ({ width, height }) => Math.min(box.clientWidth / width, box.clientHeight / height);
+  const [across, down] = WAYS.map((way) => placed(view, way));
+  const best = scale(down.graph()) > scale(across.graph()) * 1.15 ? down : across;
+  stretch(best, box);
   view.batch(() => {
-    for (const [node, place] of best.places) node.position(place);
+    view.nodes().forEach((node) => {
+      const { x, y } = best.node(node.id());
+      node.position({ x, y });
+    });
+    view.edges().forEach((edge) => route(edge, best.edge(edge.data("source"), edge.data("target"), edge.id())));
   });
+  view.edges().forEach((edge) => pin(edge, best.edge(edge.data("source"), edge.data("target"), edge.id())));
   fit(view);
+}
+
+function placed(view, way) {
+  const graph = new dagre.graphlib.Graph({ multigraph: true });
+  graph.setGraph(way);
+  view.nodes().forEach((node) => graph.setNode(node.id(), { width: node.data("width"), height: HEIGHT }));
+  const labels = view.edges().length <= ROOM_FOR_LABELS;
+  view.edges().forEach((edge) => {
+    const room = labels ? { width: 92, height: edge.data("named") ? 44 : 30, labelpos: "c" } : {};
+    graph.setEdge(edge.data("source"), edge.data("target"), { ...room }, edge.id());
+  });
+  dagre.layout(graph);
+  return graph;
+}
+
+// Give ranks the room that the page has left.
+function stretch(graph, box) {
+  const { width, height, rankdir } = graph.graph();
+  const wide = box.clientWidth / box.clientHeight / (width / height);
+  const [axis, spare] = rankdir === "LR" ? ["x", wide] : ["y", 1 / wide];
+  const factor = Math.min(2.5, Math.max(1, spare));
+  for (const id of graph.nodes()) graph.node(id)[axis] *= factor;
+  for (const id of graph.edges()) {
+    const edge = graph.edge(id);
+    for (const point of edge.points) point[axis] *= factor;
+    if (edge[axis] !== undefined) edge[axis] *= factor;
+  }
+}
+
+// The corners of an edge, as cytoscape has them: along the line between its ends, and off it.
+function route(edge, { points }) {
+  const from = edge.source().position();
+  const to = edge.target().position();
+  const [dx, dy] = [to.x - from.x, to.y - from.y];
+  const length = Math.hypot(dx, dy);
+  const corners = points.slice(1, -1);
+  if (!length || !corners.length) {
+    edge.data({ weights: "", offs: "" });
+    return;
+  }
+  edge.data({
+    weights: corners.map((p) => (((p.x - from.x) * dx + (p.y - from.y) * dy) / length ** 2).toFixed(4)).join(" "),
+    offs: corners.map((p) => (((p.y - from.y) * dx - (p.x - from.x) * dy) / length).toFixed(2)).join(" "),
+  });
+}
+
+// Put the label where there is room for it.
+function pin(edge, { x, y }) {
+  const middle = edge.midpoint();
+  if (x === undefined || !middle) edge.data({ mx: 0, my: 0 });
+  else edge.data({ mx: x - middle.x, my: y - middle.y });
+}
+
+// Into sight, where it is not, or is too small to be read.
+function bring(view, element) {
+  if (element.empty()) return;
+  const sight = view.extent();
+  const { x1, x2, y1, y2 } = element.boundingBox({ includeLabels: false });
+  const seen = x1 >= sight.x1 && x2 <= sight.x2 && y1 >= sight.y1 && y2 <= sight.y2;
+  if (view.zoom() < FAR) view.zoom(0.8);
+  else if (seen) return;
+  view.center(element);
 }
 
 function fit(view) {
@@ -233,7 +306,7 @@ function styles() {
       style: {
         shape: "round-rectangle",
         width: "data(width)",
-        height: 48,
+        height: HEIGHT,
         label: "data(label)",
         "text-wrap": "wrap",
         "text-valign": "center",
@@ -271,6 +344,8 @@ function styles() {
         "font-size": 11,
         "line-height": 1.25,
         "min-zoomed-font-size": 7,
+        "text-margin-x": "data(mx)",
+        "text-margin-y": "data(my)",
         "text-background-color": colour("canvas"),
         "text-background-opacity": 0.88,
         "text-background-padding": 2,
@@ -279,10 +354,24 @@ function styles() {
         color: colour("muted"),
       },
     },
+    {
+      selector: "edge[weights][weights != '']",
+      style: {
+        "curve-style": "round-segments",
+        "segment-weights": "data(weights)",
+        "segment-distances": "data(offs)",
+        "segment-radii": 24,
+        "edge-distances": "node-position",
+      },
+    },
     { selector: "edge[look='closed']", style: { ...line("quiet-line"), "line-style": "dotted", color: colour("muted") } },
     { selector: "edge[look='slow']", style: line("restarting", { width: 3, "line-style": "dashed" }) },
     { selector: "edge[look='silent']", style: line("restarting", { width: 3, "line-style": "dotted" }) },
     { selector: "edge[look='drops']", style: line("failed", { width: 4, "target-arrow-shape": "vee" }) },
+    { selector: "node.far", style: { "background-gradient-stop-positions": "0 100 100 100", "text-opacity": 0 } },
+    { selector: "node.far[look='stopped'], node.far[look='absent']", style: { "background-gradient-stop-positions": "0 5 5 100", "border-width": 4 } },
+    { selector: "edge.far", style: { width: 3, "text-opacity": 0, "arrow-scale": 1.2 } },
+    { selector: "edge.far[look='drops'], edge.far[look='slow'], edge.far[look='silent']", style: { width: 10 } },
     { selector: "node:selected", style: { "underlay-color": colour("accent"), "underlay-opacity": 0.28, "underlay-padding": 7, "underlay-shape": "round-rectangle" } },
     { selector: "edge:selected", style: { "underlay-color": colour("accent"), "underlay-opacity": 0.32, "underlay-padding": 5 } },
   ];
