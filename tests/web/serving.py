@@ -22,11 +22,12 @@ DEADLINE_S = 20.0
 class Served:
     """Serves while entered. `url` is where, `host` its `name:port`."""
 
-    def __init__(self, *, token: str | None = None, read_only: bool = False) -> None:
-        listener = listen("127.0.0.1", 0)
+    def __init__(self, *, token: str | None = None, read_only: bool = False, port: int = 0) -> None:
+        listener = listen("127.0.0.1", port)
         self.url = url_of(listener)
         self.host = self.url.removeprefix("http://").rstrip("/")
-        self._server = PageServer(listener, Hub(read_only=read_only), token)
+        self.hub = Hub(read_only=read_only)
+        self._server = PageServer(listener, self.hub, token)
         self._thread = threading.Thread(target=self._server.run, name="served")
 
     def page(self, **headers: str) -> Page:

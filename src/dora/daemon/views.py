@@ -101,6 +101,7 @@ class StateDesk:
             memory_bytes=used.memory_bytes,
             disk_read_bytes=used.disk_read_bytes,
             disk_write_bytes=used.disk_write_bytes,
+            output_types=self._wiring.output_types(record.id),
         )
 
     def _edge(self, edge: Edge) -> EdgeView:

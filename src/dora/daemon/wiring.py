@@ -143,6 +143,11 @@ class Wiring:
         """What is declared of the ports of nodes that came later."""
         self._types |= plan.types.nodes
 
+    def output_types(self, node: str) -> dict[str, str]:
+        """The types of a node's outputs that have one, as text."""
+        outputs = self._types.get(node, {}).get("outputs", {})
+        return {name: port["text"] for name, port in outputs.items() if port["text"]}
+
     def open(self, edge: Edge) -> None:
         """Make the pipes of an edge."""
         self._edges[edge.number] = edge

@@ -40,12 +40,10 @@ class Peek:
         flow: Id of the dataflow.
         node: The sender.
         output: Its output.
-        declared: The type of the output, if it has one.
     """
 
-    def __init__(self, flow: str, node: str, output: str, declared: str = "") -> None:
+    def __init__(self, flow: str, node: str, output: str) -> None:
         self._flow, self._node, self._output = flow, node, output
-        self._declared = declared
         self._loop = asyncio.get_running_loop()
         self._lookers: dict[Callable[[Frame], None], bool] = {}
         """Whether each is ready for a message."""
@@ -85,11 +83,13 @@ class Peek:
         try:
             with Taps(self._flow) as taps:
                 taps.add(self._node, self._output, 1)
-                self._show(taps)
+                nodes = {node.id: node for node in taps.state().nodes}
+                declared = nodes[self._node].output_types.get(self._output, "")
+                self._show(taps, declared)
         except DoraError as exc:
             self._post(Preview({"kind": "over", "text": str(exc)}))
 
-    def _show(self, taps: Taps) -> None:
+    def _show(self, taps: Taps, declared: str) -> None:
         while not self._over:
             if not self._ready.wait(_TURN_S):
                 continue
@@ -102,7 +102,7 @@ class Peek:
             started_s = time.monotonic()
             if event["type"] == "INPUT":
                 self._ready.clear()
-                self._post(preview_of(event, self._declared))
+                self._post(preview_of(event, declared))
             elif event["type"] == "ERROR":
                 self._post(Preview({"kind": "value", "text": "", "note": event["error"]}))
             del event  # its memory goes back to the sender

@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,9 @@ _TELL_EVERY_S = 1.0
 _UP_WITHIN_S = 20.0
 _END_WITHIN_S = 20.0
 _TAIL_CHARS = 2000
+_COLUMNS = 200
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+"""What moves the cursor of a terminal, and colours."""
 _MESSAGES = re.compile(r"([\d,]+) messages?\b")
 _NOT_OF_A_NAME = re.compile(r"[^\w.-]+")
 
@@ -59,6 +63,7 @@ class Recorder:
         self._watching: asyncio.Task[None] | None = None
         self._file = Path()
         self._started_s = 0.0
+        self._terminal = -1
         self._said = ""
 
     def join(self, listener: Callable[[str], None]) -> None:
@@ -108,7 +113,7 @@ class Recorder:
             done, _ = await asyncio.wait([watching], timeout=_END_WITHIN_S)
             if done:
                 break
-        return f"recorded to {self._file} ({_megabytes(self._bytes())})"
+        return self._last_words().rpartition("\n")[2] or f"recorded to {self._file}"
 
     @property
     def running(self) -> bool:
@@ -116,8 +121,12 @@ class Recorder:
         return self._process is not None
 
     async def _spawn(self) -> tuple[asyncio.subprocess.Process, int]:
+        """Start it, at a terminal of its own: there it says how far it is."""
         inherited, lifeline = os.pipe()
+        self._terminal, theirs = os.openpty()
         try:
+            os.set_blocking(self._terminal, False)
+            termios.tcsetwinsize(theirs, (24, _COLUMNS))
             process = await asyncio.create_subprocess_exec(
                 *self._command,
                 "--attach",
@@ -125,37 +134,47 @@ class Recorder:
                 "-o",
                 str(self._file),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=theirs,
+                stderr=theirs,
                 pass_fds=(inherited,),
                 process_group=0,
             )
             arm(inherited, process.pid)
         except BaseException:
             os.close(lifeline)
+            os.close(self._terminal)
             raise
         finally:
             os.close(inherited)
+            os.close(theirs)
         return process, lifeline
 
     async def _watch(self, process: asyncio.subprocess.Process, lifeline: int) -> None:
-        """Read what it says, and tell, until it ends."""
-        assert process.stdout is not None
-        reading = asyncio.create_task(self._read(process.stdout))
+        """Hear what it says, and tell, until it ends."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._terminal, self._hear)
+        ending = asyncio.create_task(process.wait())
         try:
-            while not reading.done():
-                await asyncio.wait([reading], timeout=_TELL_EVERY_S)
+            while not ending.done():
+                await asyncio.wait([ending], timeout=_TELL_EVERY_S)
                 self._tell()
-            await process.wait()
         finally:
-            reading.cancel()
+            ending.cancel()
+            self._hear()
+            loop.remove_reader(self._terminal)
+            os.close(self._terminal)
             os.close(lifeline)  # kills what is left of it
             self._process = None
             self._tell()
 
-    async def _read(self, stream: asyncio.StreamReader) -> None:
-        while data := await stream.read(1 << 16):
-            self._said = (self._said + data.decode(errors="replace"))[-_TAIL_CHARS:]
+    def _hear(self) -> None:
+        try:
+            data = os.read(self._terminal, 1 << 16)
+        except OSError:  # nobody is at the other end any more
+            asyncio.get_running_loop().remove_reader(self._terminal)
+            return
+        text = _CONTROL.sub("", data.decode(errors="replace"))
+        self._said = (self._said + text)[-_TAIL_CHARS:]
 
     def _tell(self) -> None:
         frame = self._frame()
@@ -183,7 +202,3 @@ class Recorder:
     def _last_words(self) -> str:
         lines = [line.strip() for line in re.split(r"[\r\n]+", self._said) if line.strip()]
         return "\n".join(lines[-5:])
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"

@@ -219,6 +219,8 @@ class NodeView(msgspec.Struct, frozen=True):
     path: str = ""
     """As the dataflow file names it; empty where it names none, as for operators."""
     max_restarts: int = 0
+    output_types: dict[str, str] = {}
+    """Of outputs that have one: the type, with its full name."""
 
 
 class OutputView(msgspec.Struct, frozen=True):
