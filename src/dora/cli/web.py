@@ -14,6 +14,7 @@ import click
 
 from dora import client
 from dora.errors import DoraError
+from dora.transport import endpoint
 
 if TYPE_CHECKING:
     import socket
@@ -42,6 +43,7 @@ def serve_page(
 
     if token is not None and len(token) < FEWEST_TOKEN_CHARS:
         raise DoraError(f"a token of fewer than {FEWEST_TOKEN_CHARS} characters can be guessed")
+    endpoint.runtime_dir()  # a wrong one is told now
     preferred = ""
     if dataflow is not None:
         with client.connect(dataflow) as found:

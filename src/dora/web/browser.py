@@ -206,19 +206,20 @@ class Browser:
         if self._logs is not None:
             self._logs.cancel()
             self._logs = None
-        if wanted.on and self._flow and wanted.level in LOG_LEVELS:
-            self._logs = asyncio.create_task(self._follow_logs(self._flow, wanted))
+        flow = self._hub.list.flows.get(self._flow)
+        if wanted.on and flow is not None and wanted.level in LOG_LEVELS:
+            which = Wanted(level=wanted.level, pattern=wanted.text)
+            logs = LogLines(flow, wanted.node, which)
+            self._logs = asyncio.create_task(self._follow_logs(flow.id, logs, wanted.n))
 
-    async def _follow_logs(self, flow: str, wanted: LogsOf) -> None:
-        which = Wanted(level=wanted.level, pattern=wanted.text)
-        logs = LogLines(self._hub.flow(flow), wanted.node, which)
+    async def _follow_logs(self, flow: str, logs: LogLines, number: int) -> None:
         lane = Lane("logs")
         try:
             told: dict[str, Any] | None = await lane.call(logs.open)
             first = True
             while True:
                 if told is not None:
-                    told |= {"flow": flow, "n": wanted.n, "first": first}
+                    told |= {"flow": flow, "n": number, "first": first}
                     self._outbox.put(encoded("logs", told))
                     first = False
                 await asyncio.sleep(_READ_LOGS_EVERY_S)

@@ -83,9 +83,8 @@ class Peek:
         try:
             with Taps(self._flow) as taps:
                 taps.add(self._node, self._output, 1)
-                nodes = {node.id: node for node in taps.state().nodes}
-                declared = nodes[self._node].output_types.get(self._output, "")
-                self._show(taps, declared)
+                types = {node.id: node.output_types for node in taps.state().nodes}
+                self._show(taps, types.get(self._node, {}).get(self._output, ""))
         except DoraError as exc:
             self._post(Preview({"kind": "over", "text": str(exc)}))
 

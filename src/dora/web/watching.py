@@ -81,6 +81,12 @@ class FlowList(Shared):
         if self.frame:
             listener(self.frame)
 
+    def leave(self, listener: Callable[[str], None]) -> None:
+        """Tell it nothing more; twice is fine."""
+        super().leave(listener)
+        if not self.heard:  # it is looked at no more, and gets old
+            self.flows, self.frame = {}, ""
+
     async def _run(self) -> None:
         before: list[str] | None = None
         while True:
@@ -119,26 +125,34 @@ class FlowWatch(Shared):
             listener(self._last)
 
     async def _run(self) -> None:
+        while True:
+            try:
+                await self._look()
+                self._tell(encoded("ended", {"flow": self.flow, "why": ""}))
+                return
+            except DoraError as exc:  # it has ended, or does not answer
+                kind = "late" if await asyncio.to_thread(self._is_there) else "ended"
+                self._tell(encoded(kind, {"flow": self.flow, "why": str(exc)}))
+                if kind == "ended":
+                    return
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _look(self) -> None:
+        """Look again and again, until it has ended."""
         lane = Lane("look")
         looks: list[Looks] = []
         try:
             await lane.call(lambda: looks.append(Looks(self.flow)))
-            while True:
-                measured = await lane.call(looks[0].look)
-                if not measured:
-                    self._tell_end("")
-                    return
+            while measured := await lane.call(looks[0].look):
                 self._last = encoded("state", snapshot(measured[0]))
                 self._tell(self._last)
                 await asyncio.sleep(LOOK_EVERY_S)
-        except DoraError as exc:
-            self._tell_end(str(exc))
         finally:
             self._last = ""
             lane.close(lambda: _close_all(looks))
 
-    def _tell_end(self, why: str) -> None:
-        self._tell(encoded("ended", {"flow": self.flow, "why": why}))
+    def _is_there(self) -> bool:
+        return endpoint.address_of(self.flow) in endpoint.running()
 
 
 def _close_all(looks: list[Looks]) -> None:

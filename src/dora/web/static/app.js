@@ -118,6 +118,7 @@ function Banner() {
   if (connection === "lost") {
     return html`<p class="banner bad" role="alert">The server does not answer${state ? "; this is how things were" : ""}. Trying again…</p>`;
   }
+  if (store.late && !ended) return html`<p class="banner bad" role="alert">No news of it: ${store.late}. Trying again…</p>`;
   if (!ended || !state) return null;
   const others = (flows ?? []).filter((one) => one.id !== flow);
   return html`

@@ -243,7 +243,7 @@ function Edge({ edge, state }) {
       ["Delay, 99 %", ms(edge.p99_ms)],
       ["Lost", `${number(edge.dropped)}${edge.dropped_hz ? ` (${hz(edge.dropped_hz)})` : ""}`],
       ["Queue", `${edge.queue} of ${edge.queue_size}`],
-      ["When full", edge.backpressure ? "sender waits" : "oldest dropped", edge.backpressure ? "backpressure" : "drop_oldest"],
+      ["When full", edge.backpressure ? "sender waits" : "drop oldest", edge.backpressure ? "backpressure" : "drop_oldest"],
       ["Total", number(edge.received)],
     ]} />
     ${past && past.t.length > 1 && html`

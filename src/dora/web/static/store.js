@@ -16,6 +16,7 @@ export const store = {
   flow: null, // id of the one that is shown
   state: null, // its last snapshot
   ended: null, // why it shows nothing new: {name, why}
+  late: "", // why it has shown nothing new for a while
   selected: null, // {kind: "node" | "edge", id}
   view: "graph", // on small screens
   drawer: "nodes",
@@ -101,6 +102,7 @@ function hear(data) {
     flows: takeFlows,
     state: takeState,
     ended: takeEnd,
+    late: takeLate,
     preview: takePreview,
     logs: takeLogs,
     recorder: takeRecorder,
@@ -142,6 +144,7 @@ function takeState(told) {
   if (told.flow !== store.flow) return;
   store.state = told;
   store.ended = null;
+  store.late = "";
   remember(told);
   const gone = store.selected && !item(store.selected);
   if (gone) store.selected = null;
@@ -152,6 +155,11 @@ function takeEnd(told) {
   if (told.flow !== store.flow) return;
   const name = store.state?.name ?? store.flows?.find((flow) => flow.id === told.flow)?.name ?? "The dataflow";
   store.ended = { name, why: told.why };
+  changed();
+}
+
+function takeLate(told) {
+  if (told.flow === store.flow) store.late = told.why;
   changed();
 }
 
@@ -179,6 +187,7 @@ export function choose(flow) {
     store.logs.lines = [];
   }
   store.ended = null;
+  store.late = "";
   location.replace(`#flow=${encodeURIComponent(flow)}`);
   ask();
   changed();
