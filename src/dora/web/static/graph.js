@@ -282,7 +282,7 @@ function bring(view, element) {
 }
 
 function fit(view) {
-  view.fit(undefined, 36);
+  view.fit(undefined, 48);
   if (view.zoom() > 1.15) {
     view.zoom(1.15);
     view.center();
@@ -347,7 +347,7 @@ function styles() {
         "text-margin-x": "data(mx)",
         "text-margin-y": "data(my)",
         "text-background-color": colour("canvas"),
-        "text-background-opacity": 0.88,
+        "text-background-opacity": 1,
         "text-background-padding": 2,
         "overlay-opacity": 0,
         ...line("edge"),

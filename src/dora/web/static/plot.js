@@ -55,7 +55,7 @@ function options(box, count, { labels, time, small, height, unit }) {
     padding: small ? [3, 0, 3, 0] : [8, 10, 0, 0],
     cursor: { show: false },
     legend: { show: false },
-    scales: { x: { time }, y: { range: range(small) } },
+    scales: { x: time ? { time, range: span } : { time }, y: { range: range(small) } },
     axes: [
       { ...axis, show: !small, size: 24, grid: { show: false }, values: time ? (_, ticks) => ticks.map(clock) : undefined },
       { ...axis, show: !small, size: 52, values: (_, ticks) => ticks.map(unit) },
@@ -72,6 +72,11 @@ function options(box, count, { labels, time, small, height, unit }) {
       })),
     ],
   };
+}
+
+// Of time, ten seconds at least.
+function span(_, first, last) {
+  return first === null ? [0, 10] : [Math.min(first, last - 10), last];
 }
 
 function range(small) {
