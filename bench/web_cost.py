@@ -23,9 +23,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from websockets.sync.client import connect
 
 from dora import client
+from dora.transport.arena import Arena, create_memory, reopen_read_only
+from dora.transport.edge import SendingEdge, close_pipes, open_pipes
+from dora.transport.sender import Sender
+from dora.wire.payload import encode
 
 CAMERA = """
 import numpy as np
@@ -149,6 +154,34 @@ def cpu_s(pids: list[int]) -> float:
         for task in Path(f"/proc/{pid}/task").iterdir():
             used += int((task / "schedstat").read_text().split()[0])
     return used / 1e9
+
+
+def tap_us() -> float:
+    """What sending to one reader takes, with a tap that is full, less what without."""
+    pipes = [open_pipes(size) for size in (10, 1)]
+    memory = create_memory("bench", 1 << 30)
+    read_only = reopen_read_only(memory)
+    sender = Sender(Arena(memory, 1, 1 << 30))
+    sender.add_output("image", [], memoryview(bytearray(16)).cast("Q"))
+    numbers = np.zeros(1000)  # what a tap costs does not depend on the size
+    used: list[list[float]] = [[], []]
+    for at, one in enumerate(pipes):
+        fds = map(os.dup, (one.ticket_write, one.ticket_read, one.return_read))
+        counters = memoryview(bytearray(24)).cast("Q")
+        edge = SendingEdge(
+            at, *fds, one.queue_size, backpressure=False, arena=sender.arena, counters=counters
+        )
+        sender.add_route("image", edge)
+        for _ in range(5000):
+            started = time.thread_time()
+            sender.send("image", encode(numbers), b"")
+            used[at].append(time.thread_time() - started)
+    sender.close()
+    for one in pipes:
+        close_pipes(one)
+    os.close(read_only)
+    without, with_tap = (statistics.median(times) for times in used)
+    return (with_tap - without) * 1e6
 
 
 class Page:
