@@ -254,8 +254,8 @@ def run(
         plan = leave_to_user(plan, debug_nodes)
     from dora.cli.run import run_flow
 
-    options = RunOptions(stop_after, log_level, log_format, log_filter or {}, hot_reload)
-    return run_flow(plan, options, web=web)
+    options = RunOptions(stop_after, log_level, log_format, log_filter or {}, hot_reload, web)
+    return run_flow(plan, options)
 
 
 @cli.command(epilog="Example: dora graph dataflow.yml --open")

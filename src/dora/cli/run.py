@@ -20,13 +20,8 @@ if TYPE_CHECKING:
     from dora.running.options import RunOptions
 
 
-def run_flow(plan: Plan, options: RunOptions, *, web: bool = False) -> int:
+def run_flow(plan: Plan, options: RunOptions) -> int:
     """Run a dataflow until it ends; the exit status of the command.
-
-    Args:
-        plan: What to run.
-        options: How, and what to show.
-        web: Whether to serve the web page meanwhile.
 
     Raises:
         DescriptorLimitError: the dataflow needs more descriptors than are allowed.
@@ -35,7 +30,7 @@ def run_flow(plan: Plan, options: RunOptions, *, web: bool = False) -> int:
     from dora.daemon.report import failure_text, summary_text
 
     with ExitStack() as meanwhile:
-        started = _with_page(meanwhile) if web else _tell_by_hand
+        started = _with_page(meanwhile) if options.web else _tell_by_hand
         outcome = Foreground(plan, options, started).run()
     return tell_end("" if outcome.ok else failure_text(outcome), summary_text(outcome))
 

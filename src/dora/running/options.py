@@ -16,3 +16,5 @@ class RunOptions(msgspec.Struct, frozen=True):
     """Node id to level, where it differs from `log_level`."""
     hot_reload: bool = False
     """A node whose file is saved is started again."""
+    web: bool = False
+    """Whether it is shown in the browser too."""
