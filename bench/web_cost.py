@@ -1,11 +1,13 @@
 """What one open web page costs a dataflow of 30 nodes: CPU of nodes and daemon, with and without.
 
-    python bench/web_cost.py [--rounds 5] [--seconds 8]
+    python bench/web_cost.py [--rounds 20] [--seconds 3]
+    python bench/web_cost.py --pictures
 
 A page is played: it does what `static/store.js` does, and answers each preview at once. Modes take
 turns in each round, so that a busy machine is as busy for all; medians over the rounds. CPU is that
 of all nodes and the daemon together, in percent of one core, from the kernel's scheduler
-(`/proc/PID/schedstat`, nanoseconds). Needs the extra `web`.
+(`/proc/PID/schedstat`, nanoseconds). Nodes do not spin (`DORA_SPIN_US=0`), since how long they do
+depends on who else computes. Needs the extra `web`.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from dora import client
 from dora.transport.arena import Arena, create_memory, reopen_read_only
 from dora.transport.edge import SendingEdge, close_pipes, open_pipes
 from dora.transport.sender import Sender
+from dora.web.pictures import picture
 from dora.wire.payload import encode
 
 CAMERA = """
@@ -63,13 +66,18 @@ MODES = ("no page", "graph", "graph, image", "graph, image, plot")
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--pictures", action="store_true", help="compare ways to send images")
     args = parser.parse_args()
+    if args.pictures:
+        print_pictures()
+        return
     with tempfile.TemporaryDirectory() as folder:
         write_flow(Path(folder))
         os.environ["DORA_RUNTIME_DIR"] = f"{folder}/run"
         os.environ["DORA_STATE_DIR"] = f"{folder}/state"
+        os.environ["DORA_SPIN_US"] = "0"
         run = start(["run", "flow.yml"], folder)
         web = start(["web", "--port", "0"], folder)
         try:
@@ -116,7 +124,7 @@ def measure(port: int, web: int, rounds: int, seconds: float) -> None:
         for mode in MODES:
             outputs = [o for o, word in (("c0/out", "image"), ("c1/out", "plot")) if word in mode]
             page = None if mode == "no page" else Page(port, flow, outputs)
-            time.sleep(1.5)
+            time.sleep(1)
             before = cpu_s(pids), cpu_s([daemon]), cpu_s([web]), time.monotonic()
             time.sleep(seconds)
             after = cpu_s(pids), cpu_s([daemon]), cpu_s([web]), time.monotonic()
@@ -127,12 +135,13 @@ def measure(port: int, web: int, rounds: int, seconds: float) -> None:
     print(
         f"{len(state.nodes)} nodes, {rounds} rounds of {seconds:g} s; percent of one core, medians"
     )
-    print(f"{'':22} {'dataflow':>9} {'more':>7} {'daemon':>7} {'server':>7}")
+    print(f"{'':22} {'dataflow':>9} {'more':>7} {'(quartiles)':>16} {'daemon':>7} {'server':>7}")
     for mode in MODES:
         total, own, server = (statistics.median(column) for column in zip(*used[mode], strict=True))
         pairs = zip(used[mode], used["no page"], strict=True)
-        more = statistics.median(now[0] - without[0] for now, without in pairs)
-        print(f"{mode:22} {total:9.2f} {more:+7.2f} {own:7.2f} {server:7.2f}")
+        low, more, high = statistics.quantiles([now[0] - without[0] for now, without in pairs])
+        spread = f"({low:+.2f}, {high:+.2f})"
+        print(f"{mode:22} {total:9.2f} {more:+7.2f} {spread:>16} {own:7.2f} {server:7.2f}")
 
 
 def running_state() -> Any:
@@ -182,6 +191,30 @@ def tap_us() -> float:
     os.close(read_only)
     without, with_tap = (statistics.median(times) for times in used)
     return (with_tap - without) * 1e6
+
+
+def print_pictures() -> None:
+    """What a frame of 1280 x 720 takes to make ready for a browser, and to send."""
+    y, x = np.mgrid[0:720, 0:1280]
+    smooth = np.stack([x * 0.2 % 256, y * 0.35 % 256, (x + y) % 256], -1).astype(np.uint8)
+    coarse = np.random.default_rng(1).integers(0, 255, (72, 128, 3), np.uint8)
+    for name, frame in (("smooth", smooth), ("blocks", coarse.repeat(10, 0).repeat(10, 1))):
+        for kind, make in (("JPEG", lambda one: picture(one).content), ("RGBA", rgba)):
+            times = []
+            for _ in range(50):
+                started = time.thread_time()
+                content = make(frame)
+                times.append(time.thread_time() - started)
+            took_ms = statistics.median(times) * 1e3
+            print(f"{name} {kind}: {took_ms:.1f} ms of CPU, {len(content):,} bytes to send")
+
+
+def rgba(frame: np.ndarray[Any, Any]) -> bytes:
+    """As a canvas takes it."""
+    pixels = np.empty((*frame.shape[:2], 4), np.uint8)
+    pixels[..., :3] = frame
+    pixels[..., 3] = 255
+    return pixels.tobytes()
 
 
 class Page:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-_END_WITHIN_S = 3.0
+_END_WITHIN_S = 30.0
+"""A recording that was begun there is finished first."""
 
 
 class PageProcess:
