@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,10 +24,11 @@ class FakeLooks:
     """Looks that are as they are told to be, one after the other."""
 
     outcomes: list[Any] = []
-    made = closed = 0
+    made: list[FakeLooks] = []
 
     def __init__(self, _flow: str) -> None:
-        type(self).made += 1
+        self.closed = threading.Event()
+        self.made.append(self)
 
     def look(self) -> list[Any]:
         outcome = self.outcomes.pop(0)
@@ -35,7 +37,7 @@ class FakeLooks:
         return list(outcome)
 
     def close(self) -> None:
-        type(self).closed += 1
+        self.closed.set()
 
 
 def heard(patch: pytest.MonkeyPatch, outcomes: list[Any], there: bool) -> list[dict[str, Any]]:
@@ -43,8 +45,7 @@ def heard(patch: pytest.MonkeyPatch, outcomes: list[Any], there: bool) -> list[d
     patch.setattr(watching, "LOOK_EVERY_S", 0.001)
     patch.setattr(watching, "Looks", FakeLooks)
     patch.setattr(FakeLooks, "outcomes", outcomes)
-    patch.setattr(FakeLooks, "made", 0)
-    patch.setattr(FakeLooks, "closed", 0)
+    patch.setattr(FakeLooks, "made", [])
     patch.setattr(endpoint, "running", lambda: [endpoint.address_of(FLOW.id)] if there else [])
     told: list[dict[str, Any]] = []
 
@@ -62,7 +63,7 @@ def heard(patch: pytest.MonkeyPatch, outcomes: list[Any], there: bool) -> list[d
         watch.leave(listen)
 
     asyncio.run(run())
-    assert FakeLooks.closed == FakeLooks.made
+    assert all(looks.closed.wait(10) for looks in FakeLooks.made)
     return told
 
 
