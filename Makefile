@@ -6,6 +6,7 @@
 # make test-viewers  recordings opened by Foxglove's and Rerun's own libraries (200 MB of packages)
 # make stress  the contract, property and kill tests twenty times over
 # make test-faults  every fault of docs/reliability.md at full length, and a table of figures (10 min)
+# make test-web  the web page in a real browser (needs chromium: apt-get install chromium)
 # make clean   remove what these made
 #
 # Needs Python 3.11 or newer with venv and pip, and a package registry; another Python: make PYTHON=...
@@ -22,7 +23,7 @@ STRESS_TESTS ?= $(wildcard tests/wire tests/transport tests/node tests/daemon te
 BENCH_ARGS ?=
 RECORD_ARGS ?=
 
-.PHONY: demo test test-faults test-viewers assets lint bench bench-record microbench stress clean
+.PHONY: demo test test-faults test-viewers test-web assets lint bench bench-record microbench stress clean
 .DELETE_ON_ERROR:
 
 demo: assets
@@ -68,6 +69,9 @@ test-faults: $(VENV)/.dev
 	DORA_TEST_FAULTS=1 $(BIN)/python -m pytest -q -p no:cacheprovider -o faulthandler_timeout=1800 \
 		--numprocesses $(TEST_JOBS) --dist worksteal tests/faults
 
+test-web: $(VENV)/.web
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/web
+
 clean:
 	rm -rf $(VENV) $(RIVAL) $(VISION)/assets $(VISION)/pictures examples/robot/assets bench/results.json bench/loan.json
 	rm -rf out examples/*/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
@@ -87,6 +91,12 @@ $(VENV)/.base: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: $(VENV)/.base pyproject.toml
 	@echo "installing the development tools into $(VENV)"
 	@$(BIN)/python $(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.web: $(VENV)/.dev
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+		apt-get install -y -q chromium || { echo "install chromium first" >&2; exit 1; }
+	@$(BIN)/python $(PIP) playwright
 	@touch $@
 
 $(VENV)/.vision: $(VENV)/.base $(VISION)/requirements.txt

@@ -76,6 +76,7 @@ _LATER = {
     "trace": "trace_commands:trace",
     "up": "daemon_commands:up",
     "validate": "validate_command:validate",
+    "web": "web_command:web",
 }
 """Commands: the module that is imported when one is asked for, and its name there."""
 
@@ -160,6 +161,7 @@ def cli() -> None:
     is_flag=True,
     help="Start a Python node again when its file is saved; its messages wait meanwhile.",
 )
+@click.option("--web", is_flag=True, help="Show it in the browser too; prints the address.")
 @click.option("--debug", is_flag=True, hidden=True, help="Accepted; has no effect.")
 def run(
     flow: Path,
@@ -174,6 +176,7 @@ def run(
     strict_types: bool,
     debug_nodes: tuple[str, ...],
     hot_reload: bool,
+    web: bool,
     debug: bool,
     **fetch: Any,
 ) -> int:
@@ -206,7 +209,7 @@ def run(
         plan = leave_to_user(plan, debug_nodes)
     from dora.cli.run import run_flow
 
-    options = RunOptions(stop_after, log_level, log_format, log_filter or {}, hot_reload)
+    options = RunOptions(stop_after, log_level, log_format, log_filter or {}, hot_reload, web)
     return run_flow(plan, options)
 
 

@@ -214,6 +214,9 @@ class Carrier:
 
     def _spawn(self, spawn: Spawn) -> None:
         node = spawn.plan
+        if not self._roster[node.id].joins:
+            # Not that of a removed node of this name: who is wired to this one has to know its own.
+            self.wiring.fresh_memory(node.id)
         try:
             process = self._launched.starter.start(node, spawn.incarnation)
         except SpawnError as exc:

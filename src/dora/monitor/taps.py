@@ -217,10 +217,13 @@ class Taps:
     def _find_arena(self, arena: int) -> ArenaView:
         """A sender's memory. That of one which came back is announced on the socket."""
         self._socket.settimeout(_ANSWER_WITHIN_S)
-        while (view := self._arenas.find(arena)) is None:
-            if self._gone:
-                raise ProtocolError(f"a ticket names arena {arena}, which the daemon never sent")
-            self._read()
+        try:
+            while (view := self._arenas.find(arena)) is None and not self._gone:
+                self._read()
+        except TimeoutError:
+            view = None
+        if view is None:
+            raise ProtocolError(f"a ticket names arena {arena}, which the daemon never sent")
         return view
 
     def _take_descriptors(self, count: int) -> list[int]:
