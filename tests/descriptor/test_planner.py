@@ -21,7 +21,7 @@ from dora.descriptor.plan import (
     TimerInput,
 )
 from dora.descriptor.planner import load_plan
-from dora.errors import DescriptorError
+from dora.errors import DescriptorError, ProtocolError
 from dora.ids import LogsRef
 
 TOP = """
@@ -466,6 +466,15 @@ nodes:
     }
     assert plan.node("camera").operator_sources == {}
     assert unpack_plan(pack_plan(plan)) == plan
+
+
+def test_a_packed_plan_that_has_a_node_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "flow.yml"
+    file.write_text("nodes: [{id: camera, path: dynamic}]")
+    twice = load_plan(file, environ={})
+    msgspec.structs.force_setattr(twice, "nodes", twice.nodes * 2)
+    with pytest.raises(ProtocolError, match="two nodes of a plan have the same id"):
+        unpack_plan(pack_plan(twice))
 
 
 def test_a_symbolic_link_to_a_file_has_the_working_directory_of_that_file(tmp_path: Path) -> None:

@@ -87,6 +87,9 @@ class MadeUpSocket:
     def setblocking(self, blocking: bool) -> None:
         pass
 
+    def fileno(self) -> int:
+        return -1
+
     def close(self) -> None:
         self.closed = True
 

@@ -191,6 +191,16 @@ class Plan(msgspec.Struct, frozen=True):
     file: Path = Path()
     """The dataflow file, absolute, as it was named; `Path()` if a program made the plan."""
 
+    def __post_init__(self) -> None:
+        """Refuse what no file can come to: it may be from a client that makes plans by hand.
+
+        Raises:
+            ValueError: two nodes have the same id.
+        """
+        ids = [node.id for node in self.nodes]
+        if len(set(ids)) < len(ids):
+            raise ValueError("two nodes of a plan have the same id")
+
     @property
     def needs_build(self) -> bool:
         """Whether a node asks for anything that a build does."""
