@@ -20,6 +20,8 @@
     ├── ExtensionError           a value that the daemon does not keep
     ├── SampleError              a loan or raw sample used out of turn
     ├── SimulationError          a simulated node failed, hung or left something behind
+    ├── ReplayError              a recording cannot be replayed, or not as was wished
+    ├── ExportError              what was recorded has no place in the files that were asked for
     ├── ArenaFullError           receivers hold all of a node's shared memory
     ├── DescriptorLimitError     the process may not open as many files as the dataflow needs
     └── ProtocolError            the other side speaks another protocol, or garbage
@@ -102,6 +104,14 @@ class SampleError(DoraError):
 
 class SimulationError(DoraError):
     """A simulated node failed, hung or left something behind, or the simulation has no end."""
+
+
+class ReplayError(DoraError):
+    """A recording cannot be replayed, or not in the way that was asked for."""
+
+
+class ExportError(DoraError):
+    """What was recorded has no place in the kind of files that was asked for."""
 
 
 class ArenaFullError(DoraError):

@@ -8,7 +8,7 @@
 
 `MockNode` tests a function in this process. `run_node` and `run_dataflow` run node files as they
 are, each in a process of its own, in virtual time; in pytest they are fixtures too
-(`dora.pytest_plugin`).
+(`dora.pytest_plugin`). `recorded` gives `run_dataflow` what `dora record` wrote.
 
 Elsewhere: virtual time (`simulation`), files of inputs (`node.scripted`).
 """
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from dora.node.event_types import Event, InputEvent
+    from dora.recording.as_inputs import recorded
     from dora.simulation.running import run_dataflow, run_node
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Message",
     "MockNode",
     "NodeRun",
+    "recorded",
     "run_dataflow",
     "run_node",
 ]
@@ -45,6 +47,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Load what runs whole dataflows on first use: a `MockNode` needs no parser of them."""
+    if name == "recorded":
+        from dora.recording.as_inputs import recorded
+
+        return recorded
     if name not in ("run_node", "run_dataflow"):
         raise AttributeError(f"module `dora.testing` has no attribute `{name}`")
     from dora.simulation import running

@@ -112,6 +112,7 @@ class Live:
         *,
         graces: Graces = QUICK,
         hot_reload: bool = False,
+        held: bool = False,
         **top: Any,
     ) -> None:
         self.folder = folder
@@ -120,7 +121,7 @@ class Live:
         self.outcome: Outcome | None = None
         self._said: deque[tuple[str, list[Any]]] = deque()
         self._change = threading.Condition()
-        self._settings = Settings(hot_reload=hot_reload, graces=graces)
+        self._settings = Settings(hot_reload=hot_reload, graces=graces, held=held)
         listed = [
             {"id": name, **({"path": write(folder, name, code)} if code else {}), **keys}
             for name, (code, keys) in nodes.items()
@@ -149,6 +150,10 @@ class Live:
             self._change.notify_all()
 
     # ---- what the test does ----
+
+    def allow_start(self) -> None:
+        """Let the nodes start, where they were `held`."""
+        self._loop.call_soon_threadsafe(self.server.allow_start)
 
     def client(self) -> Client:
         return Client(endpoint.address_of(self.server.described().id))

@@ -773,3 +773,25 @@ def test_a_dynamic_node_may_be_wired_before_it_is_there(tmp_path: Path) -> None:
         live.ask(AskNode("stop", "source"))
         assert live.heard("read", "sink")[1] == []
         assert live.wait_ended().ok
+
+
+def test_who_is_wired_to_a_node_of_a_removed_ones_name_before_it_came_up_reads_from_it(
+    tmp_path: Path,
+) -> None:
+    source = {**OUT, "inputs": {"tick": "dora/timer/millis/1"}}
+    nodes = {
+        "source": (counter(5000), OUT),
+        "sink": (SINK, {"inputs": {"in": "source/out", "clock": "clock/out"}}),
+        "clock": (counter(), source),
+    }
+    with Live(tmp_path, nodes) as live:
+        live.heard("got", "sink")
+        live.ask(AskNode("remove", "source"))
+        late = write(tmp_path, "late", "time.sleep(0.2)\n" + counter(5000))
+        live.ask(AskAdd(live.addition({"id": "source", "path": late, **OUT})))
+        live.all_heard("got", "sink")
+        live.ask(route("source/out", "sink/in"))
+        while live.heard("got", "sink")[0] != "in":
+            pass
+        live.ask(AskNode("remove", "clock"))
+        assert live.state("sink").state == "running"

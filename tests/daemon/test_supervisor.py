@@ -22,6 +22,7 @@ from dora.daemon.events import (
     Retire,
     SignalNode,
     SpawnFailed,
+    StartAllowed,
     StartTimer,
     StopAsked,
     Tell,
@@ -76,6 +77,16 @@ def test_the_barrier_opens_when_the_last_gating_node_has_joined() -> None:
         OpenBarrier(("camera", "plot")),
     ]
     assert supervisor.phase is Phase.RUNNING
+
+
+def test_the_barrier_of_a_held_dataflow_opens_when_it_is_let_too() -> None:
+    supervisor = Supervisor(plans.pair())
+    supervisor.flow.held = True
+    supervisor.start()
+    supervisor.handle(Connected("plot", 0, 7))
+    assert supervisor.handle(Connected("camera", 0, 8)) == [Admit("camera")]
+    assert supervisor.phase is Phase.STARTING
+    assert supervisor.handle(StartAllowed()) == [OpenBarrier(("camera", "plot"))]
 
 
 def test_nodes_that_are_still_awaited_are_named_at_growing_intervals() -> None:

@@ -34,6 +34,7 @@ class TappedDaemon:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.published: list[visits.Publish] = []
+        self._closed = False
         self.tapped = 0
         self.messages = self.bytes = 0
         self.sender = self._sender(1)
@@ -55,6 +56,8 @@ class TappedDaemon:
         return sender
 
     def _connect(self) -> socket.socket:
+        if self._closed:
+            raise ConnectionRefusedError("the dataflow has ended")
         ours, theirs = socket.socketpair()
         self._links.append(ours)
         thread = threading.Thread(target=self._serve, args=(ours,), daemon=True)
@@ -75,6 +78,8 @@ class TappedDaemon:
                 self._say(link, self._dataflow)
             case visits.AskState():
                 self._say(link, self._state())
+            case visits.AskDescriptor():
+                self._say(link, visits.Done('{"nodes": []}'))
             case visits.Publish():
                 self.published.append(asked)
                 self._say(link, visits.Done())
@@ -154,6 +159,7 @@ class TappedDaemon:
 
     def close(self) -> None:
         """End the dataflow; twice is fine."""
+        self._closed = True
         for link in self._links:
             with contextlib.suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)

@@ -32,6 +32,7 @@ class _Set:
             self.looks += 1
             self.now_us += LOOK_US
         else:
+            assert timeout_s is None or timeout_s > 0, "an epoll set waits for ever, then"
             until = self.ready_at_us
             if timeout_s is not None:
                 until = min(until, self.now_us + round(timeout_s * 1e6))
@@ -84,6 +85,21 @@ def test_the_time_spent_awake_counts_as_waited() -> None:
     begin = made[1].now_us
     assert wait(made, 5000, timeout_s=0.001) == []
     assert made[1].now_us - begin == 1000
+
+
+def test_a_core_that_is_away_for_longer_than_the_timeout_does_not_make_the_wait_endless() -> None:
+    made = waiting()
+    wait(made, 50)
+    waits, fake = made
+    fake.ready_at_us = fake.now_us + 10**9
+    look = fake.poll
+
+    def away(timeout_s: float | None) -> list[tuple[int, int]]:
+        fake.now_us += 50_000
+        return look(timeout_s)
+
+    waits._poll = away  # type: ignore[method-assign, assignment]
+    assert waits.wait(0.01) == []
 
 
 @pytest.mark.parametrize("timeout_s", [0, 0.0001])

@@ -19,7 +19,7 @@ NOT_YET: dict[str, str] = {
     "daemon": _DAEMON,
     "runtime": "`dora run` and `dora start` run operators themselves",
 }
-NOT_YET |= dict.fromkeys(["record", "replay", "trace", "hub", "cluster", "self"], "")
+NOT_YET |= dict.fromkeys(["hub", "cluster", "self"], "")
 """Commands of dora-rs that are not there yet, and what helps meanwhile."""
 
 

@@ -57,11 +57,15 @@ _LATER = {
     "inspect": "top_command:inspect",
     "list": "dataflow_commands:list_",
     "logs": "logs_command:logs",
+    "mcap": "mcap_commands:mcap",
+    "metrics": "metrics_command:metrics",
     "new": "new_command:new",
     "node": "node_commands:node",
     "param": "param_commands:param",
     "prepare": "build_commands:prepare",
     "ps": "dataflow_commands:list_",
+    "record": "record_command:record",
+    "replay": "replay_command:replay",
     "restart": "dataflow_commands:restart",
     "start": "start_command:start",
     "status": "health_commands:status",
@@ -69,8 +73,10 @@ _LATER = {
     "system": "health_commands:system",
     "top": "top_command:top",
     "topic": "topic_commands:topic",
+    "trace": "trace_commands:trace",
     "up": "daemon_commands:up",
     "validate": "validate_command:validate",
+    "web": "web_command:web",
 }
 """Commands: the module that is imported when one is asked for, and its name there."""
 
@@ -155,6 +161,7 @@ def cli() -> None:
     is_flag=True,
     help="Start a Python node again when its file is saved; its messages wait meanwhile.",
 )
+@click.option("--web", is_flag=True, help="Show it in the browser too; prints the address.")
 @click.option("--debug", is_flag=True, hidden=True, help="Accepted; has no effect.")
 def run(
     flow: Path,
@@ -169,6 +176,7 @@ def run(
     strict_types: bool,
     debug_nodes: tuple[str, ...],
     hot_reload: bool,
+    web: bool,
     debug: bool,
     **fetch: Any,
 ) -> int:
@@ -201,7 +209,7 @@ def run(
         plan = leave_to_user(plan, debug_nodes)
     from dora.cli.run import run_flow
 
-    options = RunOptions(stop_after, log_level, log_format, log_filter or {}, hot_reload)
+    options = RunOptions(stop_after, log_level, log_format, log_filter or {}, hot_reload, web)
     return run_flow(plan, options)
 
 

@@ -21,6 +21,7 @@ _UNIT_S = {
     **{"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0},
 }
 _PART = re.compile(rf"(\d+(?:\.\d+)?)({'|'.join(_UNIT_S)})")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*((?:[kmgt]i?)?b?)", re.IGNORECASE)
 
 
 def parse_duration(text: str) -> float:
@@ -59,6 +60,21 @@ def parse_moment(text: str, now_s: float) -> float:
             f"`{text}` is no time; write how long ago, e.g. 30s, 5m, 1h30m, or a time like "
             "2026-01-31T12:00:00Z"
         ) from None
+
+
+def parse_size(text: str) -> int:
+    """Read a number of bytes: `500MB`, `1.5 GB`, `64KiB`, `1000000`.
+
+    Raises:
+        ValueError: it is none, or less than one byte.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    unit = "" if match is None else match[2].upper()
+    power = " KMGT".index(unit[:1] or " ")
+    size = 0 if match is None else int(float(match[1]) * (1024 if "I" in unit else 1000) ** power)
+    if size < 1:
+        raise ValueError(f"`{text}` is no size; write bytes, or 500MB, 2GB, 64KiB")
+    return size
 
 
 def parse_choice(text: str, known: tuple[str, ...], noun: str) -> str:

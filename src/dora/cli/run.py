@@ -7,26 +7,53 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
+
+import click
 
 from dora.running.foreground import Foreground
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dora.daemon.launch import Launched
     from dora.descriptor.plan import Plan
+    from dora.running.companion import Companion
     from dora.running.options import RunOptions
 
 
 def run_flow(plan: Plan, options: RunOptions) -> int:
     """Run a dataflow until it ends; the exit status of the command.
 
+    The object of click's context, if there is one, goes along: that of `dora record`.
+
     Raises:
         DescriptorLimitError: the dataflow needs more descriptors than are allowed.
+        DoraError: the companion cannot join, or the web page cannot be served.
     """
     from dora.daemon.report import failure_text, summary_text
 
-    outcome = Foreground(plan, options, _tell_by_hand).run()
+    context = click.get_current_context(silent=True)
+    companion: Companion | None = None if context is None else context.obj
+    with ExitStack() as meanwhile:
+        started = _with_page(meanwhile) if options.web else _tell_by_hand
+        outcome = Foreground(plan, options, started, companion).run()
     return tell_end("" if outcome.ok else failure_text(outcome), summary_text(outcome))
+
+
+def _with_page(meanwhile: ExitStack) -> Callable[[Launched], None]:
+    """What is to be done when the nodes were started; the page goes when the run is over."""
+    from dora.cli.web import open_listener
+    from dora.web.child import PageProcess
+
+    listener = meanwhile.enter_context(open_listener())
+
+    def started(launched: Launched) -> None:
+        _tell_by_hand(launched)
+        meanwhile.enter_context(PageProcess(listener, launched.dataflow_id))
+
+    return started
 
 
 def _tell_by_hand(launched: Launched) -> None:

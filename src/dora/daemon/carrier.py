@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from dora.daemon.stacks import Stacks
     from dora.daemon.supervisor import Supervisor
     from dora.daemon.taps import TapDesk
+    from dora.daemon.traces import TraceDesk
 
 
 class Carrier:
@@ -122,7 +123,13 @@ class Carrier:
         }
 
     def connect(
-        self, crew: Crew, stacks: Stacks, tickets: Tickets, taps: TapDesk, params: ParamDesk
+        self,
+        crew: Crew,
+        stacks: Stacks,
+        tickets: Tickets,
+        taps: TapDesk,
+        params: ParamDesk,
+        traces: TraceDesk,
     ) -> None:
         """Make the parts known that are made after this one."""
         self._crew = crew
@@ -130,6 +137,7 @@ class Carrier:
         self._tickets = tickets
         self._taps = taps
         self._params = params
+        self._traces = traces
 
     def carry_out(self, instructions: Sequence[Instruction]) -> None:
         """Do all of it, in order."""
@@ -206,6 +214,9 @@ class Carrier:
 
     def _spawn(self, spawn: Spawn) -> None:
         node = spawn.plan
+        if not self._roster[node.id].joins:
+            # Not that of a removed node of this name: who is wired to this one has to know its own.
+            self.wiring.fresh_memory(node.id)
         try:
             process = self._launched.starter.start(node, spawn.incarnation)
         except SpawnError as exc:
@@ -224,8 +235,8 @@ class Carrier:
         link.send(message, fds)
         os.close(stack_fd)
         self.wiring.welcomed(node)
-        for param in self._params.for_node(node.id):
-            link.send(param)
+        for told in (*self._params.for_node(node.id), *self._traces.for_node(node.id)):
+            link.send(told)
         self._taps.sender_is_back(node.id)
 
     def _open_barrier(self, barrier: OpenBarrier) -> None:

@@ -159,6 +159,10 @@ class RouteAsked(msgspec.Struct, frozen=True):
     ticket: int
 
 
+class StartAllowed(msgspec.Struct, frozen=True):
+    """Whoever wanted to be there before the first message is there."""
+
+
 class TapAsked(msgspec.Struct, frozen=True):
     """A client wants to read an output; what comes of it is an edge without a receiving node."""
 
@@ -192,6 +196,7 @@ Event = (
     | Exited
     | KillAsked
     | StopAsked
+    | StartAllowed
     | NodeAsked
     | AddAsked
     | ReplaceAsked

@@ -58,6 +58,8 @@ class Flow:
         self.hot_reload = hot_reload
         """Whether nodes are started again when their files are saved."""
         self.phase = Phase.STARTING
+        self.held = False
+        """Whether the start barrier waits for somebody else too: a recorder."""
         self.graces = graces
         self.failures: list[NodeFailure] = []
         self.forced = False

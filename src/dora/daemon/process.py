@@ -67,12 +67,12 @@ class NodeProcess:
                 stderr=theirs[1],
                 pass_fds=(inherited,),
                 process_group=0,
-                preexec_fn=None if is_python else lambda: _arm(inherited, os.getpid()),
+                preexec_fn=None if is_python else lambda: arm(inherited, os.getpid()),
             )
             self._process = started
             self.pid = started.pid
             self.pidfd = os.pidfd_open(self.pid)
-            _arm(inherited, self.pid)
+            arm(inherited, self.pid)
         except BaseException:
             for fd in ours:
                 os.close(fd)
@@ -177,7 +177,7 @@ def is_stopped(pid: int) -> bool:
     return state in (b"T", b"t")
 
 
-def _arm(lifeline_read: int, group: int) -> None:
+def arm(lifeline_read: int, group: int) -> None:
     """Have the kernel kill a process group when the last write end of a pipe closes."""
     fcntl.fcntl(lifeline_read, fcntl.F_SETOWN, -group)
     fcntl.fcntl(lifeline_read, fcntl.F_SETSIG, signal.SIGKILL)

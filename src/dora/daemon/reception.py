@@ -23,6 +23,7 @@ from dora.wire.messages import (
     StopDataflow,
     decode_from_node,
 )
+from dora.wire.spans import Spans
 from dora.wire.visits import is_greeting
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dora.daemon.link import Link
     from dora.daemon.observer import Observer
     from dora.daemon.supervisor import Supervisor
+    from dora.daemon.traces import TraceDesk
     from dora.daemon.visitors import Visitors
     from dora.wire.extensions import Extensions
 
@@ -55,6 +57,7 @@ class Reception:
         crew: Crew,
         visitors: Visitors,
         extensions: Extensions,
+        traces: TraceDesk,
         observer: Observer,
         post: Callable[[Event], None],
     ) -> None:
@@ -66,6 +69,7 @@ class Reception:
         self._crew = crew
         self._visitors = visitors
         self._extensions = extensions
+        self._traces = traces
         self._observer = observer
         self._post = post
         self.door: Door | None = None
@@ -93,6 +97,8 @@ class Reception:
             self._post(OutputsClosed(link.node, link.incarnation, tuple(message.outputs)))
         elif isinstance(message, ExtensionAsk):
             link.send(self._extensions.answer(link.node, message))
+        elif isinstance(message, Spans):
+            self._traces.heard(link.node, message)
         elif isinstance(message, StopDataflow):
             self._post(StopAsked(message.why, node=link.node))
         elif isinstance(message, OperatorRestarted):

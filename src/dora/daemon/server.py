@@ -33,6 +33,7 @@ from dora.daemon.events import (
     Retire,
     Spawn,
     SpawnFailed,
+    StartAllowed,
     StopAsked,
 )
 from dora.daemon.flow import Graces, Phase
@@ -49,6 +50,7 @@ from dora.daemon.settings import Settings
 from dora.daemon.stacks import Stacks
 from dora.daemon.supervisor import Supervisor
 from dora.daemon.taps import TapDesk
+from dora.daemon.traces import TraceDesk
 from dora.daemon.views import StateDesk
 from dora.daemon.visitors import StackDesk, Visitors
 from dora.daemon.watchers import Watchers
@@ -108,6 +110,7 @@ class Server:
         hot = settings.hot_reload
         self._supervisor = Supervisor(plan, graces or settings.graces, before, hot_reload=hot)
         self._flow = flow = self._supervisor.flow
+        flow.held = settings.held
         self._extensions = Extensions()
         self._stacks = Stacks(loop, self._has_started)
         self._tickets = Tickets()
@@ -119,7 +122,10 @@ class Server:
         except BaseException:
             launched.end()
             raise
-        self._drops = DropWatch(flow.book, self._carrier.wiring, lambda: self._carrier.feed)
+        wiring, notice = self._carrier.wiring, self._observer.notice
+        self._drops = DropWatch(loop, flow.book, wiring, lambda: self._carrier.feed, notice)
+        hz = settings.trace_hz
+        self._traces = TraceDesk(self._visitors, loop, flow, self._carrier.send, hz)
         self._receive()
         self._open_desks(save_param)
 
@@ -142,6 +148,7 @@ class Server:
             self._crew,
             self._visitors,
             self._extensions,
+            self._traces,
             self._observer,
             self._post,
         )
@@ -157,12 +164,13 @@ class Server:
         StateDesk(
             visitors,
             self.described,
+            self._plan.descriptor,
             self._flow,
             carrier.wiring,
             self._crew,
             lambda: carrier.feed,
         )
-        carrier.connect(self._crew, self._stacks, self._tickets, taps, params)
+        carrier.connect(self._crew, self._stacks, self._tickets, taps, params, self._traces)
 
     async def run(self) -> Outcome:
         """Serve until the dataflow is over."""
@@ -179,6 +187,10 @@ class Server:
     def ask_stop(self, why: str, grace_s: float | None = None, force: bool = False) -> None:
         """Ask the dataflow to end; again, to hurry."""
         self._post(StopAsked(why, grace_s=grace_s, force=force))
+
+    def allow_start(self) -> None:
+        """Let the nodes start, once all have joined, in a dataflow that was held."""
+        self._post(StartAllowed())
 
     def stop_after(self, seconds: float) -> None:
         """Ask the dataflow to end so long after it was launched."""
@@ -238,7 +250,7 @@ class Server:
             self._carrier.carry_out(self._supervisor.start())
         for node, error in launched.errors.items():
             self._post(SpawnFailed(node, 0, error))
-        self._loop.call_later(1.0, self._watch_drops)
+        self._drops.look_again()
 
     def _resume(self, saved: SavedDataflow) -> None:
         """Take over what an earlier program of this process served."""
@@ -261,9 +273,7 @@ class Server:
 
     def send_visitors_away(self) -> None:
         """End the connections of visitors, who may come again to whoever takes over."""
-        for link in self._visitors.links:
-            link.close()
-            self._visitors.left(link)
+        self._visitors.send_away()
 
     def saved(self) -> SavedDataflow:
         """All of this as a value, for the program that takes over."""
@@ -308,7 +318,7 @@ class Server:
         self._loop.close()
 
     def _outcome(self) -> Outcome:
-        self._tell_drops()
+        self._drops.tell()
         return Outcome(
             dataflow_id=self._launched.dataflow_id,
             nodes=self._crew.spawned,
@@ -387,11 +397,3 @@ class Server:
             self._restart(node, why)  # there is no process that could load it
         else:
             self._carrier.send(node, Reload(operator))
-
-    def _tell_drops(self) -> None:
-        for text in self._drops.news():
-            self._observer.notice("warn", text)
-
-    def _watch_drops(self) -> None:
-        self._tell_drops()
-        self._loop.call_later(1.0, self._watch_drops)

@@ -18,3 +18,7 @@ class Settings(msgspec.Struct, frozen=True):
     params: dict[str, dict[str, bytes]] = {}
     """Parameters that were set before: node id, key, JSON."""
     graces: Graces = Graces()
+    held: bool = False
+    """Whether the nodes start only when `Server.allow_start` was called, too."""
+    trace_hz: float | None = None
+    """Traces in a second from the start on; None: until somebody asks, none."""

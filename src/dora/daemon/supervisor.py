@@ -34,6 +34,7 @@ from dora.daemon.events import (
     ReplaceAsked,
     RouteAsked,
     SpawnFailed,
+    StartAllowed,
     StartTimer,
     StopAsked,
     TapAsked,
@@ -148,6 +149,9 @@ class Supervisor:
         match event:
             case StopAsked():
                 return self._ending.stop(event)
+            case StartAllowed():
+                self.flow.held = False
+                return []
             case TimerFired():
                 return self._timer(event)
             case AddAsked() | ReplaceAsked() | RouteAsked() | TapAsked() | TapEnded():
@@ -252,7 +256,7 @@ class Supervisor:
         return told
 
     def _open_barrier_if_complete(self) -> list[Instruction]:
-        if self.phase is not Phase.STARTING or self._roster.awaited():
+        if self.phase is not Phase.STARTING or self.flow.held or self._roster.awaited():
             return []
         self.flow.phase = Phase.RUNNING
         ready = [node for node in self._roster if node.state is NodeState.WAITING]

@@ -7,13 +7,15 @@ two such looks (`monitor.figures`), what nodes use (`daemon.usage`).
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from dora.daemon.usage import Usage, usage_of
-from dora.wire.visits import AskState, EdgeView, NodeView, OutputView, State
+from dora.wire.visits import AskDescriptor, AskState, Done, EdgeView, NodeView, OutputView, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from dora.daemon.crew import Crew
     from dora.daemon.edges import Edge
@@ -33,17 +35,20 @@ class StateDesk:
         self,
         visitors: Visitors,
         described: Callable[[], Dataflow],
+        descriptor: Mapping[str, Any],
         flow: Flow,
         wiring: Wiring,
         crew: Crew,
         feed: Callable[[], LogFeed | None],
     ) -> None:
         self._described = described
+        self._descriptor = descriptor
         self._flow = flow
         self._wiring = wiring
         self._crew = crew
         self._feed = feed
         visitors.provide(AskState, self._answer)
+        visitors.provide(AskDescriptor, self._describe)
 
     def _answer(self, link: Link, _ask: AskState) -> None:
         flow, edges = self._flow, self._flow.book.shown()
@@ -67,6 +72,9 @@ class StateDesk:
                 edges=[self._edge(edge) for edge in edges],
             )
         )
+
+    def _describe(self, link: Link, _ask: AskDescriptor) -> None:
+        link.send(Done(msgspec.json.encode(self._descriptor, enc_hook=str).decode()))
 
     def _pid(self, record: NodeRecord) -> int:
         """The process that dora started, else the one that joined; 0: none, or out of sight."""
@@ -99,6 +107,7 @@ class StateDesk:
             memory_bytes=used.memory_bytes,
             disk_read_bytes=used.disk_read_bytes,
             disk_write_bytes=used.disk_write_bytes,
+            output_types=self._wiring.output_types(record.id),
         )
 
     def _edge(self, edge: Edge) -> EdgeView:

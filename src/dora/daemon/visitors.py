@@ -48,6 +48,12 @@ class Visitors:
         for tell in self._ends:
             tell(link)
 
+    def send_away(self) -> None:
+        """End all connections."""
+        for link in self.links:
+            link.close()
+            self.left(link)
+
     def hear(self, link: Link, body: bytes) -> None:
         """Answer what a client said.
 

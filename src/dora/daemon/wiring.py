@@ -105,6 +105,11 @@ class Wiring:
         """What is declared of the ports of nodes that came later."""
         self._types |= plan.types.nodes
 
+    def output_types(self, node: str) -> dict[str, str]:
+        """The types of a node's outputs that have one, as text."""
+        outputs = self._types.get(node, {}).get("outputs", {})
+        return {name: port["text"] for name, port in outputs.items() if port["text"]}
+
     def open(self, edge: Edge) -> None:
         """Make the pipes of an edge."""
         self._edges[edge.number] = edge
@@ -149,7 +154,7 @@ class Wiring:
 
     def log_memory(self) -> tuple[int, int]:
         """A writable arena for log lines, handed over, and its id."""
-        memory = self._fresh_memory(DAEMON)
+        memory = self.fresh_memory(DAEMON)
         return memory.give_writable(), memory.wire.arena
 
     def pipes(self, edge: int) -> EdgePipes:
@@ -179,7 +184,7 @@ class Wiring:
 
         `stack_fd` is where the node is to write its stack; it stays the caller's.
         """
-        memory = self._fresh_memory(node.id)
+        memory = self.fresh_memory(node.id)
         here = [edge for edge in self.live if edge.number not in admit.without]
         outputs = [OutputWire(one, self._routes(here, node.id, one)) for one in node.outputs]
         reads = [edge for edge in here if edge.receiver == node.id and not edge.tap]
@@ -279,7 +284,7 @@ class Wiring:
         self._memory.close()
         self.boards.close()
 
-    def _fresh_memory(self, node: str) -> Memory:
+    def fresh_memory(self, node: str) -> Memory:
         """The memory for a node's new process, which no process has had."""
         self._retired.discard(node)
         return self._memory.fresh(node, lambda: self._consumed_once_read(node))

@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     import msgspec
 
     from dora.node.event_types import Event
+    from dora.node.inputs import Undecoded
 
 _ANSWER_WITHIN_S = 10.0
 _READ_BYTES = 1 << 16
 _INT_BYTES = array.array("i").itemsize
 _ANCILLARY_BYTES = socket.CMSG_SPACE(253 * _INT_BYTES)
 _COUNTER_BYTES = 512
+_AT_ONCE = 64
 
 
 class Taps:
@@ -74,6 +76,11 @@ class Taps:
     def over(self) -> bool:
         """Whether nothing more will come: every output is closed, or the dataflow has ended."""
         return not self._ports
+
+    @property
+    def ended(self) -> bool:
+        """Whether the daemon is gone and all that was sent before is read."""
+        return self._gone and not self._ports
 
     def ask(self, question: msgspec.Struct) -> visits.Answer:
         """Ask the daemon one question, and wait for its answer.
@@ -152,6 +159,27 @@ class Taps:
                 break
         return None
 
+    def receive_undecoded(
+        self, timeout_s: float | None, most: int = _AT_ONCE
+    ) -> list[tuple[str, list[Undecoded]]]:
+        """What waits of every output, as it travelled, at most so much of each.
+
+        Args:
+            timeout_s: How long to wait for the first; None: for ever.
+            most: Messages of one output.
+        """
+        self._poll(timeout_s)
+        found = []
+        while self._ready:
+            port = self._ready.popleft()
+            found.append((port.id, port.take_undecoded(most)))
+            self._forget_if_closed(port)
+        return found
+
+    def reads(self, name: str) -> bool:
+        """Whether more may come of an output, written `node/output`."""
+        return any(port.id == name for port in self._ports.values())
+
     def close(self) -> None:
         """Read nothing more; twice is fine. Values that were received stay valid."""
         self._socket.close()
@@ -189,10 +217,13 @@ class Taps:
     def _find_arena(self, arena: int) -> ArenaView:
         """A sender's memory. That of one which came back is announced on the socket."""
         self._socket.settimeout(_ANSWER_WITHIN_S)
-        while (view := self._arenas.find(arena)) is None:
-            if self._gone:
-                raise ProtocolError(f"a ticket names arena {arena}, which the daemon never sent")
-            self._read()
+        try:
+            while (view := self._arenas.find(arena)) is None and not self._gone:
+                self._read()
+        except TimeoutError:
+            view = None
+        if view is None:
+            raise ProtocolError(f"a ticket names arena {arena}, which the daemon never sent")
         return view
 
     def _take_descriptors(self, count: int) -> list[int]:

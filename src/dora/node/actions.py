@@ -269,6 +269,7 @@ class _Server:
         self._cancels = host.stream.select(
             frozenset({cancel} if has_cancel else ()), _is_goal, exclusive=True
         )
+        self._cancels.hands_out = False  # it is asked while a goal is worked on
         self._cancelled: OrderedDict[str, None] = OrderedDict()
 
     def work(self, goal: ServedGoal, handler: Callable[[ServedGoal], Any]) -> None:

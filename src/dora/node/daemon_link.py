@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import os
+import select
 import socket
 import threading
 from collections import deque
@@ -68,6 +69,20 @@ class DaemonLink:
                     raise
             finally:
                 self._sending.release()
+
+    def try_send(self, message: messages.NodeMessage) -> bool:
+        """Send one message if that need not wait for the daemon; whether it was sent."""
+        if self.gone or self._closed or self._outgoing:
+            return False
+        poll = select.poll()
+        try:
+            poll.register(self._socket, select.POLLOUT)
+        except ValueError:  # another thread has just closed it
+            return False
+        if not poll.poll(0):
+            return False
+        self.send(message)
+        return True
 
     def wait(self) -> messages.DaemonMessage:
         """The next message; blocks until it is there.

@@ -10,7 +10,6 @@ an event from a ticket (`node.inputs`), reading some inputs apart (`node.selecti
 
 from __future__ import annotations
 
-import os
 import select
 import threading
 import time
@@ -66,13 +65,13 @@ class EventStream:
         turn: Turn | None = None,
     ) -> None:
         self._lock = threading.RLock()
-        self._waking = threading.RLock()  # a signal handler may come in between and close
-        self._to_wake = False
+        self.asks: Callable[[], None] | None = None
+        """Called, while a message is traced, by whoever asks for an event."""
         self._tidy = tidy
         self._pending: deque[Event] = deque()
         self._ready: list[Source] = []
         self._silent: set[str] = set()  # inputs that timed out and brought nothing since
-        self._served = 0
+        self.served = self.served_before = 0  # inputs, in all, and when it was last waited
         self.turn = turn or Turn()
         self._ended = False
         self._closed = False
@@ -84,10 +83,10 @@ class EventStream:
         self._pump = pump
         self._control_fd = control_fd
         self._merged: list[Callable[[], None]] = []
-        self._inputs = OpenInputs(timers, endless, end_without_timers=end_without_timers)
+        self.inputs = OpenInputs(timers, endless, end_without_timers=end_without_timers)
         self._wake = Wake(self._serve_hungry)
         self._epoll = select.epoll()
-        self._waiting = Waiting(self._epoll, spin_us, self.turn)
+        self.waits = Waiting(self._epoll, spin_us, self.turn)
         self._sources: dict[int, Source] = {}
         self._watch(self._wake.fd, self._wake)
         self._watch(control_fd, Control(pump))
@@ -99,7 +98,7 @@ class EventStream:
     @property
     def input_ids(self) -> frozenset[str] | None:
         """The inputs that there are; None on a stage, where any id may come."""
-        return self._inputs.ids or None
+        return self.inputs.ids or None
 
     def fileno(self) -> int:
         """The epoll descriptor: readable when an event may be there."""
@@ -118,6 +117,8 @@ class EventStream:
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None when the stream has ended; ERROR when the time is over."""
+        if (asks := self.asks) is not None:
+            asks()
         if not self._lock.acquire(True, -1 if timeout_s is None else min(timeout_s, TIMEOUT_MAX)):
             return events.timeout(timeout_s or 0.0)
         try:
@@ -140,6 +141,8 @@ class EventStream:
 
     def try_take(self) -> Event | None:
         """The next event if there is one now; None when there is none, or the stream has ended."""
+        if (asks := self.asks) is not None:
+            asks()
         if not self._lock.acquire(blocking=False):
             return None  # another thread waits, and will be handed whatever comes
         try:
@@ -154,6 +157,8 @@ class EventStream:
 
     def drain(self) -> list[Event]:
         """All events that are there now, in the order of each input."""
+        if (asks := self.asks) is not None:
+            asks()
         found: list[Event] = []
         if not self._lock.acquire(blocking=False):
             return found  # another thread waits, and will be handed whatever comes
@@ -166,8 +171,7 @@ class EventStream:
                 for _ in range(source.waiting if source.served >= 0 else 0):
                     if self._ended or (event := source.take()) is None:
                         break
-                    handed = self._hand_out(event)
-                    if handed is not None:
+                    if (handed := self._hand_out(event)) is not None:
                         found.append(handed)
                     self._drain_pending(found)
             return found
@@ -210,7 +214,7 @@ class EventStream:
             refuse(self.selections if exclusive else (), inputs, self._closed)
             if self._desk is None:
                 self._desk = Desk(self._pending, self.wake_up, self._end_input, self._recovered)
-            closed, chosen = self._inputs.closed, self._inputs.read_by(inputs)
+            closed, chosen = self.inputs.closed, self.inputs.read_by(inputs)
             selection = Selection(
                 self, inputs, wants, list(chosen), closed, self._control_fd, exclusive=exclusive
             )
@@ -231,6 +235,8 @@ class EventStream:
 
     def serve(self, selection: Selection) -> bool:
         """Give the selection what is there; False when another thread has the stream."""
+        if (asks := self.asks) is not None and selection.hands_out and not selection.got:
+            asks()
         if not self._lock.acquire(blocking=False):
             return False
         try:
@@ -254,12 +260,12 @@ class EventStream:
 
     def watermark(self, input_id: str | None = None) -> int | float | None:
         """How far an input's senders said to have come; of all inputs, the least; None: unsaid."""
-        return self._inputs.watermark(input_id)
+        return self.inputs.watermark(input_id)
 
     def add_port(self, port: InputPort) -> None:
         """Read one more input; one that is open, behind all it has. Any thread may call this."""
         with self._selecting:
-            if self._inputs.add(port):
+            if self.inputs.add(port):
                 self._silent.discard(port.id)
                 self._watch_port(port, [one for one in self.selections if one.admit(port)])
 
@@ -277,13 +283,12 @@ class EventStream:
             if self._closed:
                 return
             with self._selecting:
-                self._closed = self._inputs.over = True
+                self._closed = self.inputs.over = True
             for end in self._merged:
                 end()
             self._epoll.close()
-            self._inputs.close()
-            with self._waking:
-                os.close(self._wake.fd)
+            self.inputs.close()
+            self._wake.close()
         self._ring()  # not before: who looked meanwhile did not get the lock
 
     def _ring(self, but: Selection | None = None) -> None:
@@ -294,14 +299,7 @@ class EventStream:
 
     def wake_up(self) -> None:
         """Have the thread that waits look again. Any thread may call this."""
-        self._to_wake = True  # if another thread has the lock, it sees this when it gives it up
-        while self._to_wake and self._waking.acquire(blocking=False):
-            try:
-                self._to_wake = False
-                if not self._closed:  # never write to a descriptor that was closed
-                    os.eventfd_write(self._wake.fd, 1)
-            finally:
-                self._waking.release()
+        self._wake.ring()
 
     def _serve_hungry(self) -> None:
         if self._desk is not None:
@@ -321,11 +319,12 @@ class EventStream:
         if self._tidy():
             timeout_s = _TIDY_EVERY_S if timeout_s is None else min(timeout_s, _TIDY_EVERY_S)
         try:
-            found = self._waiting.wait(timeout_s)
+            found = self.waits.wait(timeout_s)
         except (ValueError, OSError):
             if self._closed:  # closed by a signal handler while waiting
                 return
             raise
+        self.served_before = self.served
         for fd, _ in found:
             source = self._sources.get(fd)
             if source is not None:  # else another thread has just unwatched it
@@ -352,13 +351,12 @@ class EventStream:
                     continue
                 event = taken
                 if source.served >= 0:
-                    self._served = source.served = self._served + 1
+                    self.served = source.served = self.served + 1
             else:
                 return None
             if event["type"] == "INPUT" and not self._silent and not self.selections:
                 return event
-            handed = self._hand_out(event)
-            if handed is not None:
+            if (handed := self._hand_out(event)) is not None:
                 return handed
         return None
 
@@ -372,7 +370,7 @@ class EventStream:
                 for selection in self.selections:
                     if selection.takes(event) and selection.give(event):
                         return None
-            case "INPUT_CLOSED" if self._inputs.ended(event["id"]):
+            case "INPUT_CLOSED" if self.inputs.ended(event["id"]):
                 told = event["id"] in self._silent  # it was called closed when it timed out
                 self._end_input(event["id"])
                 return None if told else event
@@ -387,14 +385,14 @@ class EventStream:
         return was_silent
 
     def _end_input(self, input_id: str) -> None:
-        port = self._inputs.ports[input_id]
+        port = self.inputs.ports[input_id]
         with self._selecting:
             for selection in self.selections:
                 selection.forget(input_id)
             for fd in port.fds:
                 self.unwatch(fd)
             port.close()
-            if (following := self._inputs.end(input_id)) is not None:
+            if (following := self.inputs.end(input_id)) is not None:
                 self.add_port(following)
-        if self._inputs.all_over and not self._inputs.ended_by_detaching:
+        if self.inputs.all_over and not self.inputs.ended_by_detaching:
             self._pending.append(events.stop("ALL_INPUTS_CLOSED"))

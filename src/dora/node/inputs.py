@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dora.node import events
 from dora.wire import metadata as wire_metadata
 from dora.wire.board import LATENCY_BUCKETS
+from dora.wire.spans import CONTEXT
 from dora.wire.ticket import CLOSE, DETACHED, HEAD, HEAD_BYTES, INLINE, SPILLED, spill_start
 from dora.wire.values import as_arrow, reader_of
 
@@ -46,6 +47,21 @@ def dropped_when_late() -> frozenset[str] | None:
 def utc_from_ns(time_ns: int) -> datetime:
     """Nanoseconds since the epoch as a datetime in UTC, to the microsecond."""
     return datetime.fromtimestamp(time_ns / 1e9, UTC)
+
+
+class Undecoded(NamedTuple):
+    """A message as it travelled."""
+
+    header: bytes
+    """Type header, see `wire.payload`."""
+    metadata: bytes
+    payload: Any
+    """Bytes, or an Arrow buffer that holds its slot."""
+    sequence: int
+    """Running number of the message on its output."""
+    sent_ns: int
+    arena: int
+    """Whose memory it lies in: another one for each process of a node."""
 
 
 class InputPort:
@@ -89,6 +105,8 @@ class InputPort:
         """Whose memory the last message named; earlier numbers come no more."""
         self.taking = False
         """Whether a ticket may have been read whose memory was not looked for yet."""
+        self.traced: Callable[[InputPort, dict[str, Any], int], None] | None = None
+        """Called for a message of a trace, with its metadata and when it was sent."""
         self._drops_late = drops_late
         self._as_arrow = as_arrow
         self.queue_size = queue_size
@@ -113,29 +131,38 @@ class InputPort:
                 return event
         return None
 
+    def take_undecoded(self, most: int) -> list[Undecoded]:
+        """The messages that wait, at most so many, as they travelled; nothing of them is noted."""
+        found: list[Undecoded] = []
+        if self.closed:
+            return found
+        records = self._edge.try_receive_many(most)
+        self.closed = records == [b""]
+        for record in records:
+            if self.closed:
+                break
+            head = HEAD.unpack_from(record)
+            if head[0] == CLOSE:
+                self.closed = True
+                self.detached = bool(head[1] & DETACHED)
+            else:
+                self.arena = head[6]
+                found.append(Undecoded(*self._contents(record, head), head[4], head[5], head[6]))
+        return found
+
     def _read(self, record: bytes) -> Event | None:
         """The event of a ticket; None when it is too late to be handed out."""
         if not record:  # nobody is left who could write: sender and daemon are gone
             self.closed = True
             return events.input_closed(self.id)
         head = HEAD.unpack_from(record)
-        kind, flags, header_bytes, metadata_bytes, _, sent_ns, self.arena, _, size = head
+        kind, flags, _, _, _, sent_ns, self.arena, _, size = head
         if kind == CLOSE:
             self.closed = True
             self.detached, self.ended_ns = bool(flags & DETACHED), sent_ns
             return events.input_closed(self.id)
         self._count(size, sent_ns)
-        middle = HEAD_BYTES + header_bytes
-        end = middle + metadata_bytes
-        header = record[HEAD_BYTES:middle]
-        user = record[middle:end] if metadata_bytes else b""
-        if flags & INLINE:
-            start = (end + 15) & ~15
-            buffer: Any = record[start : start + size]
-        else:
-            if flags & SPILLED:
-                header, user = self._spilled(head)
-            buffer = self._in_slot(head) if size else b""
+        header, user, buffer = self._contents(record, head)
         try:
             read, type_info = reader_of(header)
             value = as_arrow(read(buffer)) if self._as_arrow else read(buffer)
@@ -146,9 +173,7 @@ class InputPort:
             )
         if user:
             metadata = wire_metadata.decode(user)
-            if not wire_metadata.TIMED.isdisjoint(metadata) and self._is_too_late(
-                metadata, sent_ns
-            ):
+            if not wire_metadata.HEEDED.isdisjoint(metadata) and self._heed(metadata, sent_ns):
                 return None
         else:
             metadata = {}
@@ -164,11 +189,33 @@ class InputPort:
             "value": value,
         }
 
-    def _is_too_late(self, metadata: dict[str, Any], sent_ns: int) -> bool:
-        """Note watermark and deadline of a message; whether it is not to be handed out."""
+    def _contents(self, record: bytes, head: tuple[int, ...]) -> tuple[bytes, bytes, Any]:
+        """Type header, encoded metadata and payload of a ticket's message."""
+        _, flags, header_bytes, metadata_bytes, _, _, _, _, size = head
+        middle = HEAD_BYTES + header_bytes
+        end = middle + metadata_bytes
+        header = record[HEAD_BYTES:middle]
+        user = record[middle:end] if metadata_bytes else b""
+        if flags & INLINE:
+            start = (end + 15) & ~15
+            return header, user, record[start : start + size]
+        if flags & SPILLED:
+            header, user = self._spilled(head)
+        return header, user, self._in_slot(head) if size else b""
+
+    def _heed(self, metadata: dict[str, Any], sent_ns: int) -> bool:
+        """Note what the metadata says of a message; whether it is not to be handed out."""
         mark = metadata.get("watermark")
         if isinstance(mark, _NUMBER) and (self.watermark is None or mark > self.watermark):
             self.watermark = mark
+        if self._is_too_late(metadata, sent_ns):
+            return True
+        if (traced := self.traced) is not None and CONTEXT in metadata:
+            traced(self, metadata, sent_ns)
+        return False
+
+    def _is_too_late(self, metadata: dict[str, Any], sent_ns: int) -> bool:
+        """Note a message that is past its deadline; whether it is not to be handed out."""
         deadline_ms = metadata.get("deadline")
         if not isinstance(deadline_ms, _NUMBER):
             return False

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 _SIMULATION = os.environ.pop("DORA_SIMULATION", None)
 """Only of this process, not of its children; its clock is virtual before its code reads it."""
 if _SIMULATION is not None:
-    from dora.node import simulated_clock
+    from dora.node import simulated_clock, uuid7
+    from dora.wire.simulation import decode_invitation
 
-    simulated_clock.install()
+    _INVITATION = decode_invitation(_SIMULATION)
+    simulated_clock.install(_INVITATION.start_ns)
+    uuid7.draw_alike(_INVITATION.node)
 
 
 def join(node_id: str | None) -> Host:
@@ -36,7 +39,7 @@ def join(node_id: str | None) -> Host:
     if _SIMULATION is not None:
         from dora.node import simulated
 
-        return simulated.join(_SIMULATION)
+        return simulated.join(_INVITATION)
     text = os.environ.get("DORA_NODE_CONFIG")
     if text is None and "DORA_TEST_WITH_INPUTS" in os.environ:
         from dora.node import scripted

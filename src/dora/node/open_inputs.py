@@ -12,8 +12,13 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from dora.node.inputs import InputPort
     from dora.node.timers import Timer
+
+    Traced = Callable[[InputPort, dict[str, Any], int], None]
 
 
 class OpenInputs:
@@ -43,6 +48,14 @@ class OpenInputs:
         self._ever_data = False
         self.over = False
         """Whether nothing more is to be read at all."""
+        self._traced: Traced | None = None
+
+    def trace(self, traced: Traced | None) -> None:
+        """Have `traced` called for each message of a trace, on all inputs; None: not any more."""
+        self._traced = traced
+        waiting = [port for following in list(self._next.values()) for port in following]
+        for port in [*list(self.ports.values()), *waiting]:
+            port.traced = traced
 
     @property
     def ids(self) -> frozenset[str]:
@@ -69,6 +82,7 @@ class OpenInputs:
         if self.over:
             port.close()
             return False
+        port.traced = self._traced
         if port.id in self._open:
             self._next[port.id].append(port)
             return False

@@ -95,6 +95,11 @@ class OperatorStreams:
     def __getitem__(self, operator: str) -> EventStream:
         return self._streams[operator]
 
+    @property
+    def parts(self) -> dict[str, EventStream]:
+        """The streams, by what stands before the names of their inputs."""
+        return {f"{operator}/": stream for operator, stream in self._streams.items()}
+
     def add_port(self, port: InputPort) -> None:
         """Read one more input, named `operator/input`. Any thread may call this."""
         operator, _, port.id = port.id.partition("/")

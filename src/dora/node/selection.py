@@ -114,6 +114,10 @@ class Selection:
         self.exclusive = exclusive
         self.inputs = inputs
         self.sources = chosen
+        self.hands_out = exclusive
+        """Whether whoever asks has handled what was handed out before; see `node.tracing`."""
+        self.asked_ns = 0
+        """When it was last waited for, by `time.perf_counter_ns`."""
         self.got: deque[Event] = deque()
         """Read for this selection and not yet handed out."""
         self.over: str | None = None
@@ -207,6 +211,7 @@ class Selection:
 
     def wait(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None when the time is over, or nothing more will come: see `over`."""
+        self.asked_ns = time.perf_counter_ns()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             event = self._look()
@@ -219,6 +224,7 @@ class Selection:
 
     async def receive(self, timeout_s: float | None = None) -> Event | None:
         """`wait` for asyncio: neither blocks the loop nor takes a thread."""
+        self.asked_ns = time.perf_counter_ns()
         await asyncio.sleep(0)  # also when messages come without a pause, other tasks run
         try:
             async with asyncio.timeout(timeout_s):

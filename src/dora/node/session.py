@@ -29,7 +29,7 @@ from dora.transport.arena import Arena, ArenaView, map_words
 from dora.transport.edge import SendingEdge
 from dora.transport.receiving_edge import ReceivingEdge
 from dora.transport.sender import Sender
-from dora.wire import messages
+from dora.wire import messages, spans
 from dora.wire.board import (
     STATE_RUNNING,
     WORD_BYTES,
@@ -41,11 +41,12 @@ from dora.wire.board import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dora.node.daemon_link import DaemonLink
     from dora.node.event_types import NodeFailure
     from dora.node.extensions import Questions
+    from dora.node.tracing import Tracer
 
 _NEW_ARENA_DEADLINE_S = 60.0
 _LOOK_AGAIN_MS = 100  # another thread may have read the daemon's word
@@ -71,6 +72,7 @@ class Session:
         self._pumping = threading.Lock()
         self._asking = threading.Lock()
         self._questions: Questions | None = None
+        self._tracer: Tracer | None = None
         self.interrupted = False
         """Whether a sender need not wait for room any more: the dataflow stops."""
         self.seen_control = 0
@@ -84,8 +86,7 @@ class Session:
         answer_into(next(fds))
         self.words[WORD_PID] = os.getpid()
         self._arenas = Arenas()
-        for wire in welcome.arenas:
-            self._arenas.add(wire, ArenaView(next(fds), wire.size_bytes))
+        self._map_arenas(welcome.arenas, fds)
         self._wire_outputs(layout, fds)
         ports = [self._input_port(wire, fds, at) for at, wire in enumerate(welcome.inputs)]
         self._early: list[messages.DaemonMessage] = []
@@ -93,7 +94,8 @@ class Session:
             # Else the first message would wait for it, and the node would seem to be stuck.
             import pyarrow  # noqa: F401
 
-        epoch_ns = self._wait_for_start()
+        self.epoch_ns = epoch_ns = self._wait_for_start()
+        """When the dataflow started (CLOCK_MONOTONIC): what timers count from."""
         self.words[WORD_STATE] = STATE_RUNNING
         self.stream = make_stream(
             ports,
@@ -173,6 +175,8 @@ class Session:
 
         Without a goodbye the daemon takes the end of the process for the end of the node.
         """
+        if self._tracer is not None:
+            self._tracer.close()
         self.stream.close()
         self.sender.close()  # before the goodbye: nothing may come behind the daemon's CLOSE
         self._forwarder.close()
@@ -182,6 +186,10 @@ class Session:
             self._questions.close()
         self.link.close()
         self._arenas.close()
+
+    def _map_arenas(self, arenas: Iterable[messages.ArenaWire], fds: Iterator[int]) -> None:
+        for wire in arenas:
+            self._arenas.add(wire, ArenaView(next(fds), wire.size_bytes))
 
     def _wire_outputs(self, layout: BoardLayout, fds: Iterator[int]) -> None:
         numbers = itertools.count()
@@ -208,6 +216,7 @@ class Session:
             backpressure=route.backpressure,
             arena=self.sender.arena,
             counters=counters,
+            flushes=bool(route.receiver),  # a tap sees all that was sent
         )
 
     def _input_port(
@@ -301,10 +310,23 @@ class Session:
             case messages.ExtensionAnswer():
                 if self._questions is not None:
                     self._questions.note(message)
+            case spans.Trace():
+                self._trace(message)
             case messages.Start():
                 pass  # a start that a stop overtook
             case _:
                 raise ProtocolError(f"the daemon sent {type(message).__name__} to a running node")
+
+    def _trace(self, message: spans.Trace) -> None:
+        """Switch tracing on or off, or begin a trace."""
+        if self._tracer is None:
+            if not message.on:
+                return
+            from dora.node.tracing import Tracer
+
+            parts = getattr(self.stream, "parts", {"": self.stream})  # operators have one each
+            self._tracer = Tracer(parts, self.sender, self.link.try_send)
+        self._tracer.obey(message)
 
     def _rewire(self, message: messages.AddRoute | messages.AddInput) -> None:
         """Take one more route or input in."""
@@ -314,8 +336,7 @@ class Session:
                 self.sender.add_route(output, self._sending_edge(route, fds, at))
             case messages.AddInput(input=wire, arenas=arenas, at=at):
                 self._arenas.tidy()
-                for arena in arenas:
-                    self._arenas.add(arena, ArenaView(next(fds), arena.size_bytes))
+                self._map_arenas(arenas, fds)
                 self.stream.add_port(self._input_port(wire, fds, at))
 
 

@@ -11,11 +11,11 @@ Elsewhere: who answers (`simulation.coordinator`), the clock (`node.simulated_cl
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dora.node import events
 from dora.node.event_stream import EventStream
+from dora.node.inputs import utc_from_ns
 from dora.node.simulated_clock import clock
 from dora.node.simulated_line import Line
 from dora.node.stage import Stage, StageSender, input_event
@@ -220,14 +220,12 @@ class SimulatedHost(Stage):
         self._line.disown()
 
 
-def join(text: str) -> SimulatedHost:
-    """Join the simulation that the environment variable names, and wait until it begins.
+def join(invitation: wire.Invitation) -> SimulatedHost:
+    """Join the simulation that invites, and wait until it begins.
 
     Raises:
         NodeInitError: it never does.
-        ProtocolError: the variable is malformed.
     """
-    invitation = wire.decode_invitation(text)
     hosts: list[SimulatedHost] = []
     line = Line(endpoint.connect(invitation.address), lambda answer: hosts[0].stream.keep(answer))
     begin = line.begin(invitation.node)
@@ -254,9 +252,10 @@ def _event_of(answer: wire.Answer) -> Event | None:
         case wire.Message():
             encoded = (answer.header, len(answer.payload), answer.payload)
             given = wire_metadata.decode(answer.metadata)
-            return input_event(answer.input, encoded, given, _utc(answer.sent_ns))
+            return input_event(answer.input, encoded, given, utc_from_ns(answer.sent_ns))
         case wire.Tick():
-            given = {"timestamp": _utc(wire.START_NS + answer.time_ns), "type_info": "null"}
+            now = utc_from_ns(clock.start_ns + answer.time_ns)
+            given = {"timestamp": now, "type_info": "null"}
             return {
                 "kind": "dora",
                 "id": answer.input,
@@ -268,10 +267,6 @@ def _event_of(answer: wire.Answer) -> Event | None:
             said: Any = answer.event
             return said  # type: ignore[no-any-return]
     return None
-
-
-def _utc(time_ns: int) -> datetime:
-    return datetime.fromtimestamp(time_ns / _NS, UTC)
 
 
 def _unheard(event: Event) -> None:

@@ -39,6 +39,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_ns = 0
+        self.start_ns = START_NS
+        """The wall clock when `now_ns` is 0."""
         self.pause: Callable[[int], None] | None = None
         """Waits for so many virtual nanoseconds; None while there is no simulation to ask."""
         self._let_go_ns: int | None = None
@@ -62,7 +64,7 @@ class Clock:
 
     def wall_ns(self) -> int:
         """What `time.time_ns` is."""
-        return START_NS + self._now_ns()
+        return self.start_ns + self._now_ns()
 
     def wall(self) -> float:
         """What `time.time` is."""
@@ -81,12 +83,16 @@ clock = Clock()
 """This process's."""
 
 
-def install() -> None:
+def install(start_ns: int = START_NS) -> None:
     """Put the virtual clock in the place of the real one, for the whole process.
 
     Also where a module of the user's has taken a function by its name already: `from time import
     sleep` above `from dora import Node`.
+
+    Args:
+        start_ns: The wall clock when virtual time is 0, in nanoseconds since 1970.
     """
+    clock.start_ns = start_ns
     replaced = {
         getattr(time, name): virtual
         for name, virtual in (

@@ -6,6 +6,7 @@ Elsewhere: inputs (`node.inputs`), timers (`node.timers`), what a user merges (`
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 from dora.node import events
@@ -59,6 +60,20 @@ class Wake:
     def __init__(self, heard: Callable[[], None]) -> None:
         self._heard = heard
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._ringing = threading.RLock()  # a signal handler may come in between and close
+        self._to_ring = False
+        self._closed = False
+
+    def ring(self) -> None:
+        """Say it. Any thread may call this."""
+        self._to_ring = True  # if another thread has the lock, it sees this when it gives it up
+        while self._to_ring and self._ringing.acquire(blocking=False):
+            try:
+                self._to_ring = False
+                if not self._closed:  # never write to a descriptor that was closed
+                    os.eventfd_write(self.fd, 1)
+            finally:
+                self._ringing.release()
 
     def take(self) -> None:
         """Note that it was heard."""
@@ -67,6 +82,12 @@ class Wake:
         except BlockingIOError:
             return
         self._heard()
+
+    def close(self) -> None:
+        """Give the descriptor up; once."""
+        with self._ringing:
+            self._closed = True
+            os.close(self.fd)
 
 
 class AlarmSource:

@@ -90,13 +90,16 @@ class Synchroniser:
             return
         with self._host.stream.select(self._inputs, _any, exclusive=True) as selection:
             while not self._rule.over and (event := selection.wait()) is not None:
+                selection.hands_out = False  # what is asked for next may belong to the same group
                 events = [event]
                 while self._mode == "latest" and len(events) < _BATCH:
                     more = selection.try_take()
                     if more is None:
                         break
                     events.append(more)
-                yield from self._take(events)
+                for group in self._take(events):
+                    yield group
+                    selection.hands_out = True
 
     async def __aiter__(self) -> AsyncIterator[Group]:
         if self._others is not None:
@@ -106,6 +109,7 @@ class Synchroniser:
             )
         with self._host.stream.select(self._inputs, _any, exclusive=True) as selection:
             while not self._rule.over and (event := await selection.receive()) is not None:
+                selection.hands_out = False  # what is asked for next may belong to the same group
                 events = [event]
                 while self._mode == "latest" and len(events) < _BATCH:
                     more = selection.try_take()
@@ -114,6 +118,7 @@ class Synchroniser:
                     events.append(more)
                 for group in self._take(events):
                     yield group
+                    selection.hands_out = True
 
     def _among_others(self, others: Callable[[Event], object]) -> Iterator[Group]:
         while not self._rule.over and (event := self._host.stream.wait()) is not None:

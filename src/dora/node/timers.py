@@ -18,7 +18,9 @@ from dora.node.inputs import utc_from_ns
 from dora.wire.values import null_value
 
 if TYPE_CHECKING:
-    from dora.node.event_types import Event
+    from collections.abc import Callable
+
+    from dora.node.event_types import Event, InputEvent
 
 if sys.version_info >= (3, 13):
 
@@ -64,6 +66,8 @@ class Timer:
     def __init__(self, input_id: str, interval_ns: int, epoch_ns: int) -> None:
         self.served = 0
         self.id = input_id
+        self.traced: Callable[[Timer, InputEvent], None] | None = None
+        """Called with the next tick, when a trace is to begin with it."""
         self.fd = _create()
         # The first tick comes at once: at the epoch, or on the beat a late starter missed last.
         late_ns = max(0, time.monotonic_ns() - epoch_ns)
@@ -85,16 +89,36 @@ class Timer:
             os.read(self.fd, 8)
         except BlockingIOError:
             return None
-        return {
+        event: InputEvent = {
             "kind": "dora",
             "id": self.id,
             "metadata": {"timestamp": utc_from_ns(time.time_ns()), "type_info": "null"},
             "type": "INPUT",
             "value": null_value(),
         }
+        if (traced := self.traced) is not None:
+            traced(self, event)
+        return event
 
     def close(self) -> None:
         """Stop ticking."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Moment:
+    """A descriptor that becomes readable at a moment of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.fd = _create()
+
+    def set(self, at_ns: int) -> None:
+        """Become readable then, and not before; one that is over comes at once."""
+        _set(self.fd, max(1, at_ns), 0)
+
+    def close(self) -> None:
+        """Never come; twice is fine."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

@@ -1,17 +1,17 @@
 """A file → the value it holds: Arrow, NumPy, images, JSON, by the end of its name.
 
-Images need OpenCV or Pillow, whichever is installed; both are optional and load on first use.
+Elsewhere: what is in an image's file (`node.image_files`).
 """
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from dora.errors import InputFormatError
+from dora.node.image_files import read_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def read_value(path: Path, batch_index: int = 0, column: str | None = None) -> A
         if suffix == ".npy":
             return np.load(path, allow_pickle=False)
         if suffix in IMAGES:
-            return _read_image(path)
+            return read_image(path.read_bytes(), f"`{path}`")
         return _read_arrow(path, batch_index, column)
     except FileNotFoundError:
         raise InputFormatError(f"there is no file `{path}`") from None
@@ -65,29 +65,3 @@ def _read_arrow(path: Path, batch_index: int, column: str | None) -> pa.Array:
         names = ", ".join(f"`{name}`" for name in batch.schema.names)
         raise InputFormatError(f"`{path}` has no column `{column}`; there are {names}")
     return batch.column(column)
-
-
-def _read_image(path: Path) -> np.ndarray[Any, Any]:
-    content = path.read_bytes()
-    if importlib.util.find_spec("cv2") is not None:
-        import cv2
-
-        image = None
-        if content:  # else OpenCV asserts
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-        if image is None:
-            raise InputFormatError(f"`{path}` is no image that OpenCV can read")
-        if image.ndim == 3:
-            colours = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
-            image = cv2.cvtColor(image, colours)
-        return np.asarray(image)
-    if importlib.util.find_spec("PIL") is not None:
-        from io import BytesIO
-
-        from PIL import Image
-
-        with Image.open(BytesIO(content)) as opened:
-            return np.asarray(opened.convert("L" if opened.mode in ("1", "L") else "RGB"))
-    raise InputFormatError(
-        f"`{path}` is an image: reading it needs Pillow or OpenCV; `pip install pillow`"
-    )

@@ -50,6 +50,7 @@ class Awaiting:
         self._handle: TimerHandle | None = None
 
     def __enter__(self) -> None:
+        self._turn.awaited_ns = time.perf_counter_ns()
         if self._turn.heartbeat_s is not None:
             self._beat(self._turn.heartbeat_s / 4)
 
@@ -88,25 +89,29 @@ class Waiting:
         self._spin_ns = spin_us * 1000
         self._short_ns = 2 * self._spin_ns
         self._lively = False
+        self.began_ns = 0
+        """When the last wait began, by the clock."""
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, int]]:
         """What `epoll.poll(timeout_s)` gives; it may end too early, after `LONGEST_S`."""
         poll, clock = self._poll, self._clock
         self._turn.beat()
+        self.began_ns = start = now = clock()
         if timeout_s == 0:
             return poll(0)
         if timeout_s is not None and timeout_s > LONGEST_S:
             timeout_s = LONGEST_S
         found: list[tuple[int, int]] = []
-        start = now = clock()
         if self._lively and (timeout_s is None or timeout_s * 1e9 > self._spin_ns):
             while not found and now - start < self._spin_ns:
                 os.sched_yield()
                 found = poll(0)
                 now = clock()
         if not found:
+            # The core may have been away for longer than the timeout; less than 0 is for ever.
+            left_s = None if timeout_s is None else max(0.0, timeout_s - (now - start) / 1e9)
             with self._turn:
-                found = poll(timeout_s if timeout_s is None else timeout_s - (now - start) / 1e9)
+                found = poll(left_s)
             now = clock()
         self._lively = now - start < self._short_ns
         return found

@@ -15,6 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from dora.daemon.launch import launch
+from dora.daemon.traces import asked_rate
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from dora.daemon.report import Outcome
     from dora.daemon.server import Server
     from dora.descriptor.plan import Plan
+    from dora.running.companion import Companion
     from dora.running.options import RunOptions
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -37,6 +39,7 @@ class Foreground:
         plan: What to run.
         options: How, and what to show.
         on_launched: Called when the processes have been started.
+        companion: Who is to be there before the first message.
     """
 
     def __init__(
@@ -44,10 +47,12 @@ class Foreground:
         plan: Plan,
         options: RunOptions,
         on_launched: Callable[[Launched], None] = lambda _launched: None,
+        companion: Companion | None = None,
     ) -> None:
         self._plan = plan
         self._options = options
         self._on_launched = on_launched
+        self._companion = companion
         self._lock = threading.Lock()
         self._asked: list[str] = []
         """Why it was asked to stop before it could be told."""
@@ -107,6 +112,7 @@ class Foreground:
             loop.call_soon_threadsafe(server.ask_stop, why)
 
     def _run(self, heeded: list[signal.Signals]) -> Outcome:
+        self._trace_hz = asked_rate()
         launched = launch(self._plan)
         self._on_launched(launched)
         # Loaded only now, while the nodes load: this takes longer than spawning them.
@@ -119,6 +125,7 @@ class Foreground:
 
         from dora.daemon.server import Server
         from dora.daemon.settings import Settings
+        from dora.running.companion import go_along
         from dora.running.progress import Progress
         from dora.running.screen import open_screen
         from dora.running.starting import show_start
@@ -132,8 +139,14 @@ class Foreground:
             lambda: server.ask_stop("nobody reads its output any more"),
             progress.clear,
         )
-        settings = Settings(hot_reload=self._options.hot_reload)
+        companion = self._companion
+        settings = Settings(
+            hot_reload=self._options.hot_reload,
+            held=companion is not None,
+            trace_hz=self._trace_hz,
+        )
         server = Server(launched, screen, settings=settings)
+        going_along = loop.create_task(go_along(companion, server, launched.dataflow_id, progress))
         show_start(loop, progress, server.awaited)
         for number in heeded:
             loop.add_signal_handler(number, server.ask_stop, _named(number))
@@ -144,8 +157,12 @@ class Foreground:
         if self._options.stop_after_s is not None:
             server.stop_after(self._options.stop_after_s)
         try:
-            return await server.run()
+            outcome = await server.run()
+            if going_along.done():
+                going_along.result()
+            return outcome
         finally:
+            going_along.cancel()
             with self._lock:
                 self._serving = None
             for number in heeded:

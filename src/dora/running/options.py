@@ -18,6 +18,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     """Node id to level, where it differs from `log_level`."""
     hot_reload: bool = False
     """A node whose file is saved is started again."""
+    web: bool = False
+    """Whether it is shown in the browser too."""
 
 
 def shows_colour(fd: int) -> bool:

@@ -12,7 +12,6 @@ Elsewhere: who plays (`simulation.cast`), the order within a node (`simulation.p
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -26,7 +25,7 @@ from dora.wire import simulation as wire
 from dora.wire.simulation import START_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from dora.descriptor.plan import Plan
 
@@ -82,6 +81,24 @@ class Kill(msgspec.Struct, frozen=True):
 Instruction = Begin | Tell | Kill
 
 
+class _Arrivals:
+    """Arrivals, of which only the first is held: a recording may be larger than memory."""
+
+    def __init__(self, arrivals: Iterable[Arrival]) -> None:
+        self._rest = iter(arrivals)
+        self.first = next(self._rest, None)
+
+    def __bool__(self) -> bool:
+        return self.first is not None
+
+    def take(self) -> None:
+        self.first = next(self._rest, None)
+
+
+def _forget(_sent: Sent) -> None:
+    pass
+
+
 class Coordinator:
     """A running simulation.
 
@@ -91,6 +108,8 @@ class Coordinator:
         arrivals: What the played nodes send; all with a time, in its order, or all without.
         until_ns: When to stop; None: when the arrivals were dealt with, if there are any, or when
             all nodes have ended.
+        start_ns: The wall clock when virtual time is 0.
+        keep: Takes what nodes send, in order.
     """
 
     def __init__(
@@ -99,14 +118,17 @@ class Coordinator:
         nodes: Collection[str],
         arrivals: Iterable[Arrival] = (),
         until_ns: int | None = None,
+        *,
+        start_ns: int = START_NS,
+        keep: Callable[[Sent], None] = _forget,
     ) -> None:
         self.now_ns = 0
-        self.sent: list[Sent] = []
-        """All that nodes sent, in order."""
+        self.start_ns = start_ns
+        self._keep = keep
         self.parts = make_parts(plan, nodes)
         self._routes = make_routes(plan, self.parts)
         self._played = [node.id for node in plan.nodes if node.id not in self.parts]
-        self._arrivals = deque(arrivals)
+        self._arrivals = _Arrivals(arrivals)
         self._given = bool(self._arrivals)
         self._used_up_ns = 0
         """When the last arrival came."""
@@ -238,8 +260,8 @@ class Coordinator:
 
     def _comes_later(self) -> bool:
         """Whether an input is to come at a time of its own, now or later."""
-        last_ns = self._arrivals[-1].time_ns if self._arrivals else None
-        return last_ns is not None and last_ns >= self.now_ns
+        next_ns = self._arrivals.first.time_ns if self._arrivals.first is not None else None
+        return next_ns is not None and next_ns >= self.now_ns
 
     def _check_end(self) -> None:
         """Refuse to go on for ever."""
@@ -255,24 +277,22 @@ class Coordinator:
         times = [part.next_ns(self.now_ns) for part in self.parts.values() if not part.gone]
         if self._stopped_ns is None:
             times.append(self._until_ns)
-            if self._arrivals:
-                times.append(self._arrivals[0].time_ns)
+            if self._arrivals.first is not None:
+                times.append(self._arrivals.first.time_ns)
         return [time for time in times if time is not None and time > self.now_ns]
 
     # ---- arrivals ----
 
     def _let_arrive(self) -> None:
         """Put in what is due; behind one for which there is no room, all others wait."""
-        while self._arrivals and self._stopped_ns is None:
-            first = self._arrivals[0]
+        while (first := self._arrivals.first) is not None and self._stopped_ns is None:
             if first.time_ns is None or first.time_ns > self.now_ns or not self._put_in(first):
                 return
 
     def _give_next_untimed(self) -> bool:
         """Put in the next one that waits for quiet."""
-        return bool(
-            self._arrivals and self._arrivals[0].time_ns is None and self._put_in(self._arrivals[0])
-        )
+        first = self._arrivals.first
+        return first is not None and first.time_ns is None and self._put_in(first)
 
     def _put_in(self, arrival: Arrival) -> bool:
         """Send the first of the arrivals, unless its receivers have no room."""
@@ -285,7 +305,7 @@ class Coordinator:
             sent = self._stamp(arrival.parcel)
             for _, queue in routes:
                 queue.push(sent)
-        self._arrivals.popleft()
+        self._arrivals.take()
         self._used_up_ns = self.now_ns
         if not self._arrivals:
             self._close_played()
@@ -319,7 +339,7 @@ class Coordinator:
 
     def _send(self, node: str, output: str, unsent: Parcel) -> None:
         parcel = self._stamp(unsent)
-        self.sent.append(Sent(node, output, parcel))
+        self._keep(Sent(node, output, parcel))
         for _, queue in self._routes.get((node, output), ()):
             if queue.backpressure and not queue.has_room:
                 queue.dropped += 1  # the sender need not wait: the dataflow stops
@@ -327,7 +347,7 @@ class Coordinator:
                 queue.push(parcel)
 
     def _stamp(self, parcel: Parcel) -> Parcel:
-        return msgspec.structs.replace(parcel, sent_ns=START_NS + self.now_ns)
+        return msgspec.structs.replace(parcel, sent_ns=self.start_ns + self.now_ns)
 
     # ---- ends ----
 

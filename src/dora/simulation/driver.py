@@ -15,7 +15,7 @@ import signal
 import time
 import uuid
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dora.daemon.process import NodeProcess
 from dora.errors import ProtocolError, SimulationError
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from dora.descriptor.plan import NodePlan, Plan
     from dora.simulation.coordinator import Coordinator, Instruction
 
+Show: TypeAlias = "Callable[[str, str, bytes], None]"
+"""Takes the node, `stdout` or `stderr`, and what it wrote there."""
+
 _READ_BYTES = 1 << 18
 _STOPPED = frozenset({-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT})
 """Ends of a process that was asked to end; nothing wrong with them."""
@@ -42,7 +45,7 @@ _KILL_S = 5.0
 class Actor:
     """One node's process, and what it wrote. `close()` gives up all of it; twice is fine."""
 
-    def __init__(self, node: NodePlan, env: Mapping[str, str]) -> None:
+    def __init__(self, node: NodePlan, env: Mapping[str, str], show: Show) -> None:
         assert node.command is not None
         self.id = node.id
         self.failure: str | None = None
@@ -52,6 +55,12 @@ class Actor:
         self.deframer = Deframer()
         self.process = NodeProcess(node.command.argv, node.command.cwd, env)
         self.running = True
+        self._show = show
+
+    @property
+    def stderr(self) -> str:
+        """What it wrote there so far."""
+        return self.written["stderr"].decode(errors="replace")
 
     def read(self, stream: str) -> bool:
         """Take in what it wrote; False at the end."""
@@ -60,6 +69,7 @@ class Actor:
         except BlockingIOError:
             return True
         self.written[stream] += data
+        self._show(self.id, stream, data)
         return bool(data)
 
     def drain(self) -> None:
@@ -94,6 +104,8 @@ class Driver:
         env: Variables laid over those of the plan.
         any_output: Whether nodes may send on outputs that the plan does not have.
         hang_s: How long nodes may compute, in real time, before they count as hanging.
+        dataflow_id: What nodes are told as the id; None: a new one.
+        show: Takes what nodes write, as it comes; empty at the end.
     """
 
     def __init__(
@@ -104,6 +116,8 @@ class Driver:
         *,
         any_output: bool,
         hang_s: float,
+        dataflow_id: str | None = None,
+        show: Show = lambda _node, _stream, _data: None,
     ) -> None:
         self.actors: dict[str, Actor] = {}
         self.leftovers = Leftovers()
@@ -113,6 +127,8 @@ class Driver:
         self._any_output = any_output
         self._hang_s = hang_s
         self._id = str(uuid.uuid4())
+        self._dataflow_id = dataflow_id or self._id
+        self._show = show
         self._poll = select.epoll()
         self._readers: dict[int, Callable[[], None]] = {}
         self._nameless: dict[int, socket.socket] = {}
@@ -147,15 +163,16 @@ class Driver:
     def _spawn(self, address: str) -> None:
         base = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0"}
         base |= {"PYTHONFAULTHANDLER": "1"}
+        start_ns = self._coordinator.start_ns
         for node in self._plan.nodes:
             if node.id not in self._coordinator.parts:
                 continue
-            invitation = wire.encode_invitation(wire.Invitation(address, node.id))
+            invitation = wire.encode_invitation(wire.Invitation(address, node.id, start_ns))
             env = {**base, **node.env, **self._env, wire.VARIABLE: invitation}
             env[MARK] = f"{self._id}/{node.id}"
             assert node.command is not None
             try:
-                actor = self.actors[node.id] = Actor(node, env)
+                actor = self.actors[node.id] = Actor(node, env, self._show)
             except OSError as exc:
                 raise SimulationError(
                     f"node `{node.id}` cannot be started: `{node.command.argv[0]}`: {exc.strerror}"
@@ -180,7 +197,7 @@ class Driver:
         plan = self._plan.node(node)
         lossless = [route for route in self._plan.routes if route.backpressure]
         return wire.Begin(
-            dataflow=self._id,
+            dataflow=self._dataflow_id,
             outputs=None if self._any_output else list(plan.outputs),
             paced=[route.output for route in lossless if route.sender == node],
             config=plan.config,
@@ -288,7 +305,7 @@ class Driver:
             poll.poll(_KILL_S * 1000)
             actor.drain()
             now_s = self._coordinator.now_ns / 1e9
-            stack = actor.written["stderr"].decode(errors="replace").strip()
+            stack = actor.stderr.strip()
             raise SimulationError(
                 f"node `{actor.id}` hangs: it computes for more than {self._hang_s:g} s of real "
                 f"time (at {now_s:g} s of virtual time). Where it stands, and what it wrote:\n"

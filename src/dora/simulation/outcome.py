@@ -5,7 +5,7 @@ Made by `simulation.running`, read by tests.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -13,7 +13,7 @@ from dora.errors import SimulationError
 from dora.ids import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -110,7 +110,19 @@ class DataflowRun(Outcome):
         """Each node's own run, with its outputs under their plain names."""
 
 
-def check_ends(nodes: dict[str, NodeRun], leftovers: list[str]) -> None:
+class Ended(Protocol):
+    """A node whose process has ended."""
+
+    @property
+    def failure(self) -> str | None:
+        """How it failed, in a few words; None when it ended well."""
+
+    @property
+    def stderr(self) -> str:
+        """What it wrote there."""
+
+
+def check_ends(nodes: Mapping[str, Ended], leftovers: list[str]) -> None:
     """Refuse a run in which a node failed, or left processes behind.
 
     Raises:
@@ -123,7 +135,7 @@ def check_ends(nodes: dict[str, NodeRun], leftovers: list[str]) -> None:
         raise SimulationError("\n\n".join(complaints))
 
 
-def _complaint(node: str, run: NodeRun) -> str:
+def _complaint(node: str, run: Ended) -> str:
     """How a node failed, and what to do about it."""
     from dora.daemon.hints import hint
 

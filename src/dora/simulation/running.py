@@ -167,12 +167,14 @@ def run_dataflow(
 class _Ran:
     """A simulation that ended."""
 
-    def __init__(self, plan: Plan, coordinator: Coordinator, driver: Driver) -> None:
+    def __init__(
+        self, plan: Plan, coordinator: Coordinator, driver: Driver, sent: list[Sent]
+    ) -> None:
         self._plan = plan
         self._actors = driver.actors
         self.leftovers = driver.leftovers.found
         self.time_s = coordinator.now_ns / _NS
-        self.sent = [_message(sent) for sent in coordinator.sent]
+        self.sent = [_message(one) for one in sent]
         self.dropped = {
             f"{part.id}/{queue.id}": queue.dropped
             for part in coordinator.parts.values()
@@ -199,7 +201,7 @@ class _Ran:
                 },
                 self.time_s,
                 stdout=actor.written["stdout"].decode(errors="replace"),
-                stderr=actor.written["stderr"].decode(errors="replace"),
+                stderr=actor.stderr,
                 failure=actor.failure,
             )
         return runs
@@ -218,10 +220,11 @@ def _run(
     if until is not None and not (math.isfinite(until) and until >= 0):
         raise SimulationError(f"`until` is {until}; it is a number of seconds, 0 or more")
     until_ns = None if until is None else round(until * _NS)
-    coordinator = Coordinator(plan, nodes, arrivals, until_ns)
+    sent: list[Sent] = []
+    coordinator = Coordinator(plan, nodes, arrivals, until_ns, keep=sent.append)
     driver = Driver(plan, coordinator, env or {}, any_output=any_output, hang_s=hang_s)
     driver.run()
-    return _Ran(plan, coordinator, driver)
+    return _Ran(plan, coordinator, driver, sent)
 
 
 def _message(sent: Sent) -> Message:

@@ -147,9 +147,12 @@ class SendingEdge:
         backpressure: bool,
         arena: Arena,
         counters: memoryview,
+        flushes: bool = True,
     ) -> None:
         self.edge = edge
         self.backpressure = backpressure
+        self.flushes = flushes
+        """Whether a message may discard those that wait; not those of one who looks on."""
         self.return_read = return_read
         self.open = True
         self._ticket_write = ticket_write

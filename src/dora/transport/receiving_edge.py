@@ -56,6 +56,22 @@ class ReceivingEdge:
             returns.give_back(CREDIT)
         return ticket
 
+    def try_receive_many(self, most: int) -> list[bytes]:
+        """The tickets that wait, at most so many; `[b""]` when nobody is left who could write."""
+        try:
+            tickets = os.read(self.fd, most * TICKET_BYTES)
+        except BlockingIOError:
+            return []
+        count = len(tickets) // TICKET_BYTES
+        returns = self._returns
+        if returns.unsent:
+            returns.retry()
+        elif self._backpressure and count:
+            returns.give_back(CREDIT * count)
+        if not count:
+            return [b""]
+        return [tickets[at : at + TICKET_BYTES] for at in range(0, len(tickets), TICKET_BYTES)]
+
     def _start(self, ticket: bytes) -> None:
         """Tell the sender which ticket is the first, unless there is none."""
         self._takes_over = False

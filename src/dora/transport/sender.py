@@ -90,6 +90,8 @@ class Sender:
         with the lock in its hands is a signal handler that interrupted that change."""
         self._deferred: deque[Callable[[], None]] = deque()
         """What signal handlers asked for meanwhile; done by the call they interrupted."""
+        self.marks: Callable[[str, bytes], bytes] | None = None
+        """Gives the metadata of a message its trace, while one is traced."""
         self._ticket = TicketWriter(arena.id)
         self._outputs: dict[str, Output] = {}
         self._edges: dict[int, SendingEdge] = {}
@@ -153,6 +155,8 @@ class Sender:
             ArenaFullError: receivers hold all of the arena.
             NodeClosedError: another thread closed the output, or all, meanwhile.
         """
+        if (marks := self.marks) is not None:
+            metadata = marks(output_id, metadata)
         with self._lock:
             if self._busy:
                 header, size, body = encoded
@@ -211,7 +215,8 @@ class Sender:
     def _flush(self, output_id: str) -> None:
         output = self._outputs.get(output_id)
         for edge in output.routes if output is not None else ():
-            edge.flush()
+            if edge.flushes:
+                edge.flush()
 
     def lend(self, size: int, base_address: int) -> Loan:
         """Lend a slot of `size` bytes whose payload the caller writes in place.

@@ -149,6 +149,8 @@ class Turn:
     def __init__(self, words: memoryview | None = None, heartbeat_s: float | None = None) -> None:
         self._words = words or memoryview(bytearray(WORD_BYTES * _HEADER_WORDS)).cast("Q")
         self.heartbeat_s = heartbeat_s
+        self.awaited_ns = 0
+        """When a task of asyncio last began to wait, by `time.perf_counter_ns`; 0: none did."""
         self._lock = threading.RLock()  # a signal handler may wait too
         self._waiters = 0
 

@@ -4,8 +4,8 @@ A message is a value: it can travel over a unix socket or any other link alike. 
 beside it (SCM_RIGHTS), attached to the frame's own bytes or to `Descriptors` frames before it, in
 the order that the message's docstring gives; `fds` says how many belong to it.
 
-Elsewhere: what clients say (`wire.visits`), frames on a stream (`wire.framing`), tickets
-(`wire.ticket`).
+Elsewhere: tracing (`wire.spans`), what clients say (`wire.visits`), frames on a stream
+(`wire.framing`), tickets (`wire.ticket`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from dora.errors import ProtocolError
+from dora.wire.spans import Spans, Trace
 
 PROTOCOL = 4
 """Raised by one whenever an older peer could misread a message, a ticket or a board."""
@@ -86,7 +87,9 @@ class ExtensionAsk(msgspec.Struct, tag="extension", frozen=True):
     value: bytes = b""
 
 
-NodeMessage = Register | CloseOutputs | StopDataflow | OperatorRestarted | ExtensionAsk | Goodbye
+NodeMessage = (
+    Register | CloseOutputs | StopDataflow | OperatorRestarted | ExtensionAsk | Spans | Goodbye
+)
 
 
 class RouteWire(msgspec.Struct, frozen=True):
@@ -309,6 +312,7 @@ DaemonMessage = (
     | Reload
     | Param
     | ExtensionAnswer
+    | Trace
 )
 
 _encoder = msgspec.msgpack.Encoder()

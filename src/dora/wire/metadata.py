@@ -17,11 +17,12 @@ from typing import Any
 import msgspec
 
 from dora.errors import MetadataError
+from dora.wire.spans import CONTEXT
 
 SET_BY_DORA = frozenset({"timestamp", "type_info", "late", "late_ms"})
 """Keys that every received message has; what a sender puts there is not sent."""
 
-TIMED = frozenset({"deadline", "watermark"})
+HEEDED = frozenset({"deadline", "watermark", CONTEXT})
 """Keys that a receiver heeds; see `node.inputs`."""
 
 _CORRELATING = frozenset({"request_id", "goal_id", "goal_status"})

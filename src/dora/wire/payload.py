@@ -61,7 +61,7 @@ def encode(data: Any) -> Encoded:
         start = data.offset * width
         if start or size != len(view):
             view = view[start : start + size]
-        return header, size, view if size < _NUMPY_COPY_BYTES else _copied_by_numpy(view)
+        return header, size, body_of(view)
     if kind is str:
         return _encode_text(data)
     numpy = sys.modules.get("numpy")
@@ -70,8 +70,10 @@ def encode(data: Any) -> Encoded:
     return _encode_other(data)
 
 
-def _copied_by_numpy(view: memoryview) -> Body:
+def body_of(view: memoryview) -> Body:
     """`view` as a body: a large one is copied by NumPy, which lets other threads run meanwhile."""
+    if len(view) < _NUMPY_COPY_BYTES:
+        return view
     import numpy as np
 
     source = np.frombuffer(view, np.uint8)

@@ -16,7 +16,9 @@ VARIABLE = "DORA_SIMULATION"
 """The environment variable in which a node finds its `Invitation`."""
 
 START_NS = 1_577_836_800 * 10**9
-"""The wall clock when virtual time is 0: the first second of 2020, in nanoseconds since 1970."""
+"""The wall clock when virtual time is 0: the first second of 2020, in nanoseconds since 1970.
+
+A replay begins when its recording did instead."""
 
 
 class Invitation(msgspec.Struct, frozen=True):
@@ -24,6 +26,8 @@ class Invitation(msgspec.Struct, frozen=True):
 
     address: str
     node: str
+    start_ns: int = START_NS
+    """The wall clock when virtual time is 0."""
 
 
 class Join(msgspec.Struct, tag="join", frozen=True):

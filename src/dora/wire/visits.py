@@ -5,7 +5,8 @@ answer, in order, `Refused` where it is not done; after `Watch` and `AskTap` the
 send.
 Plans travel packed (`descriptor.packing`), values of parameters as JSON.
 
-Elsewhere: nodes' own messages (`wire.messages`), the background daemon's (`wire.background`).
+Elsewhere: tracing (`wire.spans`), nodes' own messages (`wire.messages`), the background daemon's
+(`wire.background`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import msgspec
 
 from dora.errors import ProtocolError
 from dora.wire.messages import GARBAGE, ArenaWire, Descriptors, NewArena, Refused
+from dora.wire.spans import AskTrace, Traced
 
 
 class Greet(msgspec.Struct, tag="greet", frozen=True):
@@ -33,6 +35,10 @@ class AskStack(msgspec.Struct, tag="ask_stack", frozen=True):
 
 class AskState(msgspec.Struct, tag="ask_state", frozen=True):
     """Client: how does everything stand? Answer: `State`."""
+
+
+class AskDescriptor(msgspec.Struct, tag="ask_descriptor", frozen=True):
+    """Client: what does the dataflow file say, read and flat? Answer: `Done`, its text is JSON."""
 
 
 class AskStop(msgspec.Struct, tag="ask_stop", frozen=True):
@@ -141,6 +147,7 @@ class Publish(msgspec.Struct, tag="publish", frozen=True):
 Question = (
     AskStack
     | AskState
+    | AskDescriptor
     | AskStop
     | Watch
     | AskNode
@@ -150,6 +157,7 @@ Question = (
     | AskReload
     | AskParam
     | AskTap
+    | AskTrace
     | Publish
 )
 ClientMessage = Greet | Question
@@ -219,6 +227,8 @@ class NodeView(msgspec.Struct, frozen=True):
     path: str = ""
     """As the dataflow file names it; empty where it names none, as for operators."""
     max_restarts: int = 0
+    output_types: dict[str, str] = {}
+    """Of outputs that have one: the type, with its full name."""
 
 
 class OutputView(msgspec.Struct, frozen=True):
@@ -336,6 +346,7 @@ Answer = (
     | Ended
     | Params
     | Tap
+    | Traced
     | NewArena
     | Descriptors
 )

@@ -1,0 +1,1 @@
+"""Layer 6: the web page that looks into running dataflows."""
