@@ -37,12 +37,15 @@ def serve_page(
         DoraError: it cannot be served so; the message says why.
     """
     need_libraries()
-    from dora.web.access import FEWEST_TOKEN_CHARS, is_loopback
+    from dora.web.access import is_loopback, is_token
     from dora.web.hub import Hub
     from dora.web.server import PageServer, listen, url_of
 
-    if token is not None and len(token) < FEWEST_TOKEN_CHARS:
-        raise DoraError(f"a token of fewer than {FEWEST_TOKEN_CHARS} characters can be guessed")
+    if token is not None and not is_token(token):
+        raise DoraError(
+            "a token has 12 to 256 letters, digits and signs of ASCII, and no spaces; "
+            "left out, one is made up where it is needed"
+        )
     endpoint.runtime_dir()  # a wrong one is told now
     preferred = ""
     if dataflow is not None:
