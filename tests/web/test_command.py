@@ -61,7 +61,7 @@ def test_wrong_usage_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DoraError, match="no dataflow is running"):
         CliRunner().invoke(web, ["-d", "robot"], catch_exceptions=False)
     assert main(["web", "--port", "70000"]) == 2
-    monkeypatch.setattr(web_module, "_NEEDS", ("starlette", "no_such_library"))
+    monkeypatch.setattr(web_module, "_NEEDS", {"no_such": "no_such_library"})
     with pytest.raises(DoraError, match=r"needs no_such_library.*pip install 'dora-py\[web\]'"):
         CliRunner().invoke(web, [], catch_exceptions=False)
 

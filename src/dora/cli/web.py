@@ -19,7 +19,13 @@ from dora.transport import endpoint
 if TYPE_CHECKING:
     import socket
 
-_NEEDS = ("starlette", "uvicorn", "websockets", "PIL")
+_NEEDS = {
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+    "websockets": "websockets",
+    "PIL": "pillow",
+}
+"""Modules, and what is installed to have them."""
 
 
 def serve_page(
@@ -93,8 +99,6 @@ def need_libraries() -> None:
     Raises:
         DoraError: it is not; the message says how to install it.
     """
-    missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
+    missing = [name for module, name in _NEEDS.items() if importlib.util.find_spec(module) is None]
     if missing:
-        raise DoraError(
-            f"the web page needs {', '.join(missing)}: install it with `pip install 'dora-py[web]'`"
-        )
+        raise DoraError(f"the web page needs {', '.join(missing)}: pip install 'dora-py[web]'")

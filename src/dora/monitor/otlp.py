@@ -28,7 +28,7 @@ try:
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 except ImportError as exc:
     raise DoraError(
-        "export by OTLP needs libraries of OpenTelemetry; `pip install 'dora-py[otel]'`"
+        "export by OTLP needs OpenTelemetry's libraries: pip install 'dora-py[otel]'"
     ) from exc
 
 if TYPE_CHECKING:
