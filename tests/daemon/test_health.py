@@ -270,7 +270,9 @@ wait("end")
             event = live.heard("event")
         kind, name, after_s = event
         assert (kind, name) == ("INPUT_CLOSED", "in")
-        assert 0.399 <= after_s < 0.5, after_s  # it is counted from a little before the node sees it
+        assert 0.399 <= after_s < 0.5, (
+            after_s
+        )  # it is counted from a little before the node sees it
         view = next(e for e in _edges(live) if e.input == "in")
         assert view.broken
         assert view.timeout_s == 0.4
