@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dora.errors import DoraError
 from dora.recording.part import LIBRARY, RecordingFullError
 from dora.recording.reader import Recording
-from dora.recording.writer import CHUNK_BYTES, RecordingWriter
+from dora.recording.writer import CHUNK_BYTES, About, RecordingWriter
 
 from .messages import START, fields, message
 
@@ -81,6 +81,58 @@ def test_a_damaged_file_is_told_in_one_message_or_read(
     with contextlib.suppress(DoraError), Recording(path) as recording:
         list(recording.topics)
         list(recording.messages())
+
+
+@pytest.mark.parametrize(
+    ("written", "damaged"),
+    [
+        (b'{"nodes":', b'{"nodes"}'),
+        (b"part\x01\0\0\x000", b"part\x01\0\0\x00x"),
+        (b"late_ns\x01\0\0\x000", b"late_ns\x01\0\0\x00x"),
+        (b'{"1": ', b'{"x": '),
+    ],
+)
+def test_damage_to_what_is_told_of_a_recording_is_one_message_or_none(
+    tmp_path: Path, written: bytes, damaged: bytes
+) -> None:
+    path = tmp_path / "r.mcap"
+    with RecordingWriter(path, About(text=b"nodes: []", descriptor=b'{"nodes":[]}')) as writer:
+        writer.add(message("a/x", 1))
+    data = path.read_bytes()
+    assert written in data
+    path.write_bytes(data.replace(written, damaged))
+    with contextlib.suppress(DoraError), Recording(path) as recording:
+        assert [topic.name for topic in recording.topics] == ["a/x"]
+        assert len(list(recording.messages())) == 1
+        assert recording.descriptor
+
+
+def test_a_message_that_is_cut_off_in_a_chunk_without_a_checksum_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "r.mcap"
+    with RecordingWriter(path) as writer:
+        writer.add(message("a/x", 1, sequence=77))
+    data = path.read_bytes()
+    at = data.index((77).to_bytes(4, "little")) - 11  # where the message's record begins
+    crc = at - 4 - 8 - 4
+    size = (10).to_bytes(8, "little")
+    path.write_bytes(data[:crc] + bytes(4) + data[crc + 4 : at + 1] + size + data[at + 9 :])
+    with Recording(path) as recording, pytest.raises(DoraError, match="a message without a head"):
+        list(recording.messages())
+
+
+def test_a_next_file_that_is_there_already_ends_a_split_and_all_lost_messages_are_counted(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "r_001.mcap").write_bytes(b"someone's")
+    writer = RecordingWriter(tmp_path / "r.mcap", split_bytes=1)
+    writer.add(message("a/x", 1))
+    writer.flush()
+    with pytest.raises(DoraError, match=r"r_001\.mcap` is there already"):
+        writer.add(message("a/x", 2))
+    writer.add(message("a/x", 3))
+    writer.close()
+    assert (writer.messages, writer.lost) == (1, {"a/x": 2})
+    assert (tmp_path / "r_001.mcap").read_bytes() == b"someone's"
 
 
 def test_a_killed_recorder_leaves_all_chunks_that_were_written(tmp_path: Path) -> None:

@@ -26,6 +26,11 @@ def test_recorded_gaps_are_kept_at_any_speed(times: list[int], speed: float) -> 
         assert y - x == pytest.approx((b - a) / speed, rel=1e-6, abs=2)
 
 
+def test_however_low_the_speed_a_message_is_due_when_a_timer_can_tell() -> None:
+    pace = Pace(5e-324, 0)
+    assert 0 < pace.due_ns(10 * SECOND) < 2**62
+
+
 def test_each_round_of_a_loop_follows_the_one_before() -> None:
     pace = Pace(2.0, 100 * SECOND, period_ns=10 * SECOND)
     assert pace.due_ns(104 * SECOND, 3) - LEAD_NS == (3 * 10 + 4) * SECOND // 2

@@ -75,7 +75,7 @@ def read_record(kind: Any, body: memoryview) -> Any:
     """
     try:
         return kind.read(ReadDataStream(BytesIO(body)))
-    except (McapError, struct.error, EOFError) as exc:
+    except (McapError, struct.error, EOFError, OverflowError) as exc:
         raise ValueError(f"a damaged {kind.__name__} ({exc})") from exc
 
 

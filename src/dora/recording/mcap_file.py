@@ -107,7 +107,7 @@ class McapFile:
             ):
                 yield from self.messages_of(chunk, wanted)
         for start, end in self.loose:
-            one = _message(self._data, start, end)
+            one = self._message(self._data, start, end)
             if wanted is None or one.channel in wanted:
                 yield one
 
@@ -125,7 +125,7 @@ class McapFile:
             raise self._damaged(exc) from exc
         for opcode, start, end in records_in(inside, 0, len(inside)):
             if opcode == Op.MESSAGE:
-                one = _message(inside, start, end)
+                one = self._message(inside, start, end)
                 if wanted is None or one.channel in wanted:
                     yield one
 
@@ -151,7 +151,7 @@ class McapFile:
             for channel, start in chunk.message_index_offsets.items():
                 counts[channel] = counts.get(channel, 0) + len(self._index(start)) // 2
         for start, end in self.loose:
-            channel = _message(self._data, start, end).channel
+            channel = self._message(self._data, start, end).channel
             counts[channel] = counts.get(channel, 0) + 1
         return counts
 
@@ -176,7 +176,7 @@ class McapFile:
                 own = lengths[channels[order] == channel]
                 sizes[channel] = sizes.get(channel, 0) + int(own.sum()) - MESSAGE.size * len(own)
         for start, end in self.loose:
-            one = _message(self._data, start, end)
+            one = self._message(self._data, start, end)
             sizes[one.channel] = sizes.get(one.channel, 0) + one.data.nbytes
         return sizes
 
@@ -343,15 +343,14 @@ class McapFile:
         except ValueError as exc:
             raise self._damaged(exc) from exc
 
+    def _message(self, data: memoryview, start: int, end: int) -> Data:
+        if end - start < MESSAGE_FIELDS:
+            raise self._damaged(ValueError("a message without a head"))
+        _, _, channel, sequence, log_ns, publish_ns = MESSAGE.unpack_from(data, start - RECORD.size)
+        return Data(channel, sequence, log_ns, publish_ns, data[start + MESSAGE_FIELDS : end])
+
     def _damaged(self, why: Exception) -> DoraError:
         return DoraError(f"`{self.path}` is damaged: {why}")
-
-
-def _message(data: memoryview, start: int, end: int) -> Data:
-    if end - start < MESSAGE_FIELDS:
-        raise ValueError("a message without a head")
-    _, _, channel, sequence, log_ns, publish_ns = MESSAGE.unpack_from(data, start - RECORD.size)
-    return Data(channel, sequence, log_ns, publish_ns, data[start + MESSAGE_FIELDS : end])
 
 
 def _swapped(raw: memoryview) -> array[int]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LEAD_NS = 20_000_000
 """The first message is due so long after the barrier, when every replay node is awake."""
 
+_LATEST_NS = 1e18
+"""Thirty years, which is what a timer takes: no message is due later, however low the speed."""
 _MOST_ERRORS = 1_000_000
 """So many deviations of a node are kept; of a replay that loops for days the first ones tell."""
 
@@ -41,7 +43,7 @@ class Pace(msgspec.Struct, frozen=True):
             turn: The round of a loop, from 0.
         """
         recorded_ns = turn * self.period_ns + sent_ns - self.zero_ns
-        return LEAD_NS + round(recorded_ns / self.speed)
+        return LEAD_NS + round(min(recorded_ns / self.speed, _LATEST_NS))
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -9,7 +9,6 @@ Elsewhere: records of one file (`recording.mcap_file`), bytes to messages (`reco
 from __future__ import annotations
 
 import heapq
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,9 +122,16 @@ class Recording:
 
     @property
     def descriptor(self) -> dict[str, object] | None:
-        """The dataflow, read and flat, as `node.dataflow_descriptor()` gives it."""
+        """The dataflow, read and flat, as `node.dataflow_descriptor()` gives it.
+
+        Raises:
+            DoraError: it is damaged.
+        """
         text = self.attachments.get("dataflow.json")
-        return None if text is None else msgspec.json.decode(text, type=dict[str, object])
+        try:
+            return None if text is None else msgspec.json.decode(text, type=dict[str, object])
+        except ValueError as exc:
+            raise DoraError(f"`{self.path}` is damaged: its `dataflow.json`: {exc}") from exc
 
     @property
     def descriptor_path(self) -> Path | None:
@@ -216,7 +222,10 @@ class Recording:
         else:
             self._files.append(McapFile(self.path))
             self._files += self._siblings(self._files[0])
-        self._files.sort(key=lambda file: int(self._facts_of(file).get("part", "0")))
+        try:
+            self._files.sort(key=lambda file: int(self._facts_of(file).get("part", "0")))
+        except ValueError as exc:
+            raise DoraError(f"`{self.path}` is damaged: which part it is: {exc}") from exc
 
     def _siblings(self, first: McapFile) -> list[McapFile]:
         """The other parts, if this is the first."""
@@ -251,7 +260,7 @@ class Recording:
         found: dict[tuple[str, str], RecordedTopic] = {}
         for file in self._files:
             told = _counts(self._facts_of(file).get("sizes", ""))
-            sizes = {int(number): size for number, size in told.items()} or file.sizes()
+            sizes = {int(n): size for n, size in told.items() if n.isdecimal()} or file.sizes()
             counts = file.counts()
             for number, channel in file.channels.items():
                 schema = file.schemas.get(channel.schema_id)
@@ -301,7 +310,7 @@ class Recording:
 
     def _late_ns(self) -> int:
         """How much older than one in front of it a message may be."""
-        if not self.cut_off and all(facts.get("late_ns") for facts in self._facts):
+        if not self.cut_off and all(facts.get("late_ns", "").isdecimal() for facts in self._facts):
             return max(int(facts["late_ns"]) for facts in self._facts)
         newest = late = 0
         for file in self._files:
@@ -346,7 +355,6 @@ def _joined(one: RecordedTopic, other: RecordedTopic) -> RecordedTopic:
 
 def _counts(text: str) -> dict[str, int]:
     try:
-        found = json.loads(text or "{}")
-    except ValueError:
+        return msgspec.json.decode(text or "{}", type=dict[str, int])
+    except msgspec.MsgspecError:
         return {}
-    return {str(name): int(count) for name, count in found.items()}

@@ -127,21 +127,22 @@ class RecordingWriter:
 
         Raises:
             RecordingFullError: the disk is full. The message, and those of its chunk, are lost.
+            DoraError: the next file cannot be made. The message is lost, and all that follow.
         """
         if self._full:
             self.lose(message.topic)
             return
-        if self._closed:
-            self._open()
         schema, encoding, parts = format.entry_of(message, declared)
-        channel = self._channels.get((message.topic, schema))
-        if channel is None:
-            try:
+        try:
+            if self._closed:
+                self._open()
+            channel = self._channels.get((message.topic, schema))
+            if channel is None:
                 channel = self._add_channel(message, schema, encoding)
-            except RecordingFullError:
-                self._full = True
-                self.lose(message.topic)
-                raise
+        except DoraError:
+            self._full = True
+            self.lose(message.topic)
+            raise
         chunk = self._chunk
         if not chunk.counts:
             self._chunk_due_s = time.monotonic() + FLUSH_S
