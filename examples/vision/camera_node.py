@@ -1,14 +1,13 @@
 """Sends one RGB frame for each tick: of camera 0 where there is one, else of a real clip.
 
-Each frame carries its number and the time it was taken, so that the nodes behind can tell which
-frames they missed and how old a result is.
+Each frame carries its number, so that the nodes behind can tell which frames they missed.
 """
 
 import os
-import time
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from dora import Node
 
@@ -28,6 +27,14 @@ def open_source(source: str, clip: str) -> tuple[cv2.VideoCapture, str]:
     return video, path
 
 
+def next_frame(cap: cv2.VideoCapture) -> tuple[bool, np.ndarray | None]:
+    """The next frame; at its end a video begins anew, which a camera cannot."""
+    ret, frame = cap.read()
+    if not ret and cap.set(cv2.CAP_PROP_POS_FRAMES, 0):
+        ret, frame = cap.read()
+    return ret, frame
+
+
 def main() -> None:
     source = os.environ.get("SOURCE", "auto")
     max_frames = int(os.environ.get("MAX_FRAMES", "250"))
@@ -36,12 +43,13 @@ def main() -> None:
     with Node() as node:
         for event in node:
             if event["type"] == "INPUT" and event["id"] == "tick":
-                ret, frame = cap.read()
-                if not ret or frames == max_frames:
+                if 0 < max_frames == frames:
+                    break
+                ret, frame = next_frame(cap)
+                if not ret:
                     break
                 frame_rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-                metadata = {"frame": frames, "sent_ns": time.monotonic_ns()}
-                node.send_output("image", frame_rgb, metadata)
+                node.send_output("image", frame_rgb, {"frame": frames})
                 frames += 1
             elif event["type"] == "STOP":
                 break

@@ -7,8 +7,8 @@ the last one it did. At the end it tells what it saw and how old the boxes were 
 
 import math
 import os
-import time
 from collections import Counter, deque
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -115,13 +115,18 @@ class Tally:
         self.last_frame = -1
         self.objects: Counter[str] = Counter()
         self.latencies_ms: list[float] = []
+        self._sent: dict[int, datetime] = {}
 
-    def frame(self, number: int) -> None:
+    def frame(self, number: int, sent: datetime) -> None:
         self.frames += 1
+        self._sent[number] = sent
         self.last_frame = max(self.last_frame, number)
 
-    def boxes(self, boxes: list[Box], sent_ns: int) -> None:
-        self.latencies_ms.append((time.monotonic_ns() - sent_ns) / 1e6)
+    def boxes(self, number: int, boxes: list[Box], now: datetime) -> None:
+        if number in self._sent:
+            self.latencies_ms.append((now - self._sent[number]).total_seconds() * 1e3)
+        for old in [known for known in self._sent if known <= number]:
+            del self._sent[old]
         self.looked_at += 1
         self.objects.update(CLASS_NAMES[int(box["class"])] for box in boxes)
 
@@ -151,13 +156,13 @@ def main() -> None:
             if event["type"] == "INPUT":
                 metadata, number = event["metadata"], event["metadata"]["frame"]
                 if event["id"] == "image":
-                    tally.frame(number)
+                    tally.frame(number, metadata["timestamp"])
                     join.frame(number, event["value"])
                 elif event["id"] == "processed":
                     join.gray(number, event["value"])
                 elif event["id"] == "bbox":
                     boxes = event["value"].to_pylist()
-                    tally.boxes(boxes, metadata["sent_ns"])
+                    tally.boxes(number, boxes, node.timestamp())
                     join.boxes(number, boxes)
             elif event["type"] == "INPUT_CLOSED" and event["id"] != "image":
                 join.closed(event["id"])

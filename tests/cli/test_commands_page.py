@@ -60,3 +60,11 @@ def test_links_of_the_page_lead_to_its_headings() -> None:
         for text in re.findall(r"^#+ (.*)$", PAGE, re.MULTILINE)
     }
     assert links <= headings
+
+
+def test_the_list_of_commands_has_each_once_in_one_line_of_80_columns() -> None:
+    ctx = click.Context(cli, info_name="dora", terminal_width=80)
+    lines = cli.get_help(ctx).partition("Begin:")[2].splitlines()
+    listed = [line.split()[0] for line in lines if re.match(r"  \w", line)][:-1]
+    assert sorted(listed) == cli.list_commands(ctx)
+    assert not [line for line in lines if line.startswith("   ")]

@@ -79,7 +79,7 @@ def test_help_cuts_no_sentence_off(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "..." not in told.replace("COMMAND [ARGS]...", "")
-    assert "for editors to check and complete them." in told
+    assert "Print the JSON Schema of dataflow files, for editors." in told
 
 
 @pytest.mark.parametrize(

@@ -213,8 +213,8 @@ def test_summary_tells_what_came_while_it_looked(
     assert place == [5.0]
     inputs, ways = (part.splitlines() for part in text.split("\n\n"))
     camera, plot, way = (" ".join(line.split()) for line in (*inputs[1:], ways[1]))
-    assert camera == "camera tick 5 0 ns 0 ns 0 ns 0 ns 2.00 ms 2.00 ms"
-    assert plot.startswith("plot image 5 2.00 ms 2.00 ms 1.00 ms")
+    assert camera == "camera/tick 5 0 ns 0 ns 0 ns 0 ns 2.00 ms 2.00 ms"
+    assert plot.startswith("plot/image 5 2.00 ms 2.00 ms 1.00 ms")
     assert way == "camera/tick plot/image 5 14.0 ms 14.0 ms"
 
 

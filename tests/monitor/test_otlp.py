@@ -70,7 +70,9 @@ def test_a_signal_goes_behind_the_collectors_address(given: str, url: str) -> No
     assert signal_url(given, "metrics") == url
 
 
-@pytest.mark.parametrize("wrong", ["localhost:4318", "grpc://c:4317", "", "http://"])
+@pytest.mark.parametrize(
+    "wrong", ["localhost:4318", "grpc://c:4317", "", "http://", "http://[::1", "http://c:99999"]
+)
 def test_what_is_no_address_is_refused(wrong: str) -> None:
     with pytest.raises(DoraError, match="is no address of a collector"):
         signal_url(wrong, "metrics")

@@ -81,7 +81,7 @@ def test_a_message_is_read_however_late_its_memory_is_announced(
     wire: Rigs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig = wire({"in": 10})
-    port = rig.node._host.stream._inputs.ports["in"]
+    port = rig.node._host.stream.inputs.ports["in"]
     sender, read_only = restarted(rig)
     late_s = 0.0
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late_s)

@@ -49,17 +49,19 @@ def test_the_address_can_be_opened_as_it_is_printed() -> None:
     with listen("127.0.0.1", 0) as here:
         assert url_of(here) == f"http://127.0.0.1:{here.getsockname()[1]}/"
         assert url_of(here, "abc").endswith("/?token=abc")
+        assert url_of(here, "a&b=#/%").endswith("/?token=a%26b%3D%23%2F%25")
     with listen("0.0.0.0", 0) as everywhere:
         assert f"http://{socket.gethostname()}:" in url_of(everywhere)
 
 
 def test_wrong_usage_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DoraError, match="12 characters"):
-        CliRunner().invoke(web, ["--token", "short"], catch_exceptions=False)
+    for token in ("short", "a token with spaces", "пароль-длинный", "x" * 5000):
+        with pytest.raises(DoraError, match="a token has 12 to 256"):
+            CliRunner().invoke(web, ["--token", token], catch_exceptions=False)
     with pytest.raises(DoraError, match="no dataflow is running"):
         CliRunner().invoke(web, ["-d", "robot"], catch_exceptions=False)
     assert main(["web", "--port", "70000"]) == 2
-    monkeypatch.setattr(web_module, "_NEEDS", ("starlette", "no_such_library"))
+    monkeypatch.setattr(web_module, "_NEEDS", {"no_such": "no_such_library"})
     with pytest.raises(DoraError, match=r"needs no_such_library.*pip install 'dora-py\[web\]'"):
         CliRunner().invoke(web, [], catch_exceptions=False)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from daemon.live import SOURCE, Live, write
+from dora.web.previews import Preview
 from dora.wire.visits import AskAdd
 
 from .serving import Served
@@ -216,6 +217,21 @@ def test_the_page_outlives_its_server_and_the_dataflow(live: Live, chromium: Any
             tab.page.get_by_role("button", name="Stop all nodes?").click()
             sync_api.expect(tab.page.locator(".banner")).to_contain_text("flow has ended")
     live.wait_ended()
+
+
+def test_a_preview_that_is_over_comes_back_while_its_node_runs_on(
+    live: Live, chromium: Any
+) -> None:
+    """As when another daemon takes over, or a node is replaced between two looks."""
+    with Served() as served, Tab(chromium, served.url) as tab:
+        tab.node("camera")
+        sync_api.expect(tab.page.locator("canvas.picture")).to_be_visible()
+        for text in ("it was closed", "it was closed again"):
+            (peek,) = served.hub._peeks.values()
+            peek._post(Preview({"kind": "over", "text": text}))
+            sync_api.expect(tab.page.locator(".preview .over")).to_contain_text(text)
+            sync_api.expect(tab.page.locator("canvas.picture")).to_be_visible()
+            sync_api.expect(tab.page.locator(".preview .over")).to_have_count(0)
 
 
 def test_a_hidden_page_looks_at_nothing(live: Live, chromium: Any) -> None:

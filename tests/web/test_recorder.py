@@ -102,3 +102,14 @@ def test_a_recording_that_ends_by_itself_is_told(tmp_path: Path) -> None:
         await recorder.stop()
 
     run(tmp_path, RECORDS, test)
+
+
+def test_two_pages_that_ask_at_once_start_one_recording(tmp_path: Path) -> None:
+    async def test(recorder: Recorder, told: list[Any]) -> None:
+        starts = (recorder.start(), recorder.start())
+        outcomes = await asyncio.gather(*starts, return_exceptions=True)
+        assert sorted(isinstance(one, DoraError) for one in outcomes) == [False, True]
+        await until(lambda: told[-1]["messages"] == 1234)
+        assert await recorder.stop() == "recorded 1,300 messages"
+
+    run(tmp_path, RECORDS, test)

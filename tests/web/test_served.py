@@ -13,8 +13,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from daemon.live import SOURCE, Live
+from dora.web import server
 
-from .serving import Served
+from .serving import DEADLINE_S, Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -232,6 +233,43 @@ def test_nothing_beside_the_static_files_is_given_out() -> None:
 
 
 # ---- hostile clients ----
+
+
+def dropped(connection: socket.socket) -> bool:
+    """Whether the server ends a connection; what it says before is read over."""
+    connection.settimeout(DEADLINE_S)
+    try:
+        while connection.recv(1 << 16):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+@pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+def test_who_never_ends_a_request_is_dropped_and_a_page_that_says_nothing_is_not(
+    monkeypatch: pytest.MonkeyPatch, first: bytes
+) -> None:
+    monkeypatch.setattr(server, "_IDLE_S", 0.3)
+    with Served() as served, served.page() as page:
+        page.hear("hello")
+        host, _, port = served.host.partition(":")
+        with socket.create_connection((host, int(port))) as slow:
+            slow.sendall(first + b"GET / HTTP/1.1\r\nX: ")
+            assert dropped(slow)
+        assert page.socket.ping().wait(DEADLINE_S)
+
+
+def test_there_is_an_end_to_how_many_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_MOST_CONNECTIONS", 3)
+    with Served() as served, ExitStack() as opened:
+        host, _, port = served.host.partition(":")
+        made = [opened.enter_context(socket.create_connection((host, int(port)))) for _ in range(4)]
+        assert dropped(made[3])
+        made[0].shutdown(socket.SHUT_WR)
+        assert dropped(made[0])  # and is counted no more
+        with served.page() as page:
+            page.hear("hello")
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ plain = {int: st.integers(0, 2**63 - 1), float: st.floats(allow_nan=False)}
 def _strategy(kind: Any) -> st.SearchStrategy[Any]:
     """Messages of one kind, each field drawn by its type."""
     fields = {}
-    for name, hint in typing.get_type_hints(kind).items():
+    for name, hint in typing.get_type_hints(kind, include_extras=True).items():
         fields[name] = _field(hint)
     return st.builds(kind, **fields)
 
@@ -37,6 +37,12 @@ def _strategy(kind: Any) -> st.SearchStrategy[Any]:
 def _field(hint: Any) -> st.SearchStrategy[Any]:
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return _strategy(hint)
+    if typing.get_origin(hint) is typing.Annotated:
+        kind, bounds = typing.get_args(hint)
+        if bounds.pattern is not None:
+            return st.from_regex(bounds.pattern)
+        assert kind is int
+        return st.integers(bounds.ge, bounds.le)
     if typing.get_origin(hint) is list:
         return st.lists(_field(typing.get_args(hint)[0]), max_size=3)
     if typing.get_origin(hint) is dict:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from opentelemetry import trace as otel
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from dora.errors import ProtocolError
 from dora.wire import messages, metadata
 from dora.wire.spans import (
     CONTEXT,
@@ -134,6 +138,33 @@ def test_ids_are_new_and_not_zero() -> None:
 
 
 def test_a_batch_of_spans_is_read_as_it_was_written() -> None:
-    span = Span(TRACE, SPAN, "", "tick", 0, 1, 2, 3, [Sent("image", 2, SPAN)], ["ab"])
+    span = Span(TRACE, SPAN, "", "tick", 0, 1, 2, 3, [Sent("image", 2, SPAN)], [SPAN])
     batch = Spans([span, span], 7)
     assert messages.decode_from_node(messages.encode(batch)) == batch
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"trace": "not hexadecimal"},
+        {"trace": f"{TRACE}\n"},
+        {"span": "ab"},
+        {"parent": SPAN.upper()},
+        {"input": "\x1b]0;title\x07"},
+        {"input": "x" * 2000},
+        {"done_ns": -5},
+        {"done_ns": 2**63},
+        {"sent": [Sent("image\r", 2)]},
+        {"links": ["ab"]},
+    ],
+    ids=str,
+)
+def test_a_span_that_cannot_be_is_not_taken_from_a_node(wrong: dict[str, Any]) -> None:
+    span = replace(Span(TRACE, SPAN, "", "tick", 0, 1, 2, 3), **wrong)
+    with pytest.raises(ProtocolError):
+        messages.decode_from_node(messages.encode(Spans([span])))
+
+
+def test_a_count_of_lost_spans_that_overflows_the_daemons_is_not_taken() -> None:
+    with pytest.raises(ProtocolError):
+        messages.decode_from_node(messages.encode(Spans([], 10**18)))

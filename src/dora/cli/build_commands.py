@@ -49,7 +49,7 @@ def build(
 @click.command(cls=Command, epilog="Example: dora prepare .venv")
 @click.argument("python", required=False)
 def prepare(python: str | None) -> int:
-    """Make an environment fit for published node packages; without PYTHON, the one of dora.
+    """Make an environment fit for published node packages. Without PYTHON, the one of dora.
 
     PYTHON is what `python:` of a node says: an environment, an interpreter or conda:NAME.
     """

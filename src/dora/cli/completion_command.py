@@ -29,7 +29,10 @@ For good, in fish:  dora completion fish > ~/.config/fish/completions/dora.fish
 @click.argument("shell", type=click.Choice(_SHELLS), required=False)
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None) -> int:
-    """Print a script for SHELL, by default the one that asks, with which Tab completes `dora`."""
+    """Print a script with which Tab completes `dora` in SHELL.
+
+    SHELL is by default the one that asks.
+    """
     from click.shell_completion import get_completion_class
 
     shell = shell or _asking_shell()

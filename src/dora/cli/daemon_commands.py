@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--interface", hidden=True, help="Accepted; it listens on no network.")
 @coordinator_flags
 def up(recreate_store: bool, replace: bool, auth: bool, interface: str | None) -> int:
-    """Start the background daemon of this checkout, which runs dataflows for `dora start`."""
+    """Start the background daemon of this checkout, for `dora start`."""
     del auth, interface
     from dora.background.spawn import bring_up, replace_daemon
 
@@ -49,7 +49,7 @@ def up(recreate_store: bool, replace: bool, auth: bool, interface: str | None) -
 @click.option("--force", is_flag=True, help="Stop the dataflows that it runs, first.")
 @coordinator_flags
 def down(force: bool) -> int:
-    """End the background daemon of this checkout; refused while it runs dataflows."""
+    """End the background daemon. Refused while it runs dataflows."""
     from dora import client
 
     with client.daemon() as daemon:

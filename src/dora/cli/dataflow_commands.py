@@ -28,7 +28,7 @@ from dora.cli.options import parse_duration
 def stop(
     dataflow: str | None, name: str | None, everything: bool, grace_s: float | None, force: bool
 ) -> int:
-    """Stop a running dataflow, also one of `dora run`; without a name the only one."""
+    """Stop a running dataflow. Without a name the only one, also that of `dora run`."""
     wanted = _one_of(dataflow, name)
     if everything and wanted:
         raise click.UsageError("`--all` and a name exclude each other")
@@ -50,7 +50,7 @@ def stop(
 @click.option("-f", "--force", is_flag=True, help="Kill all nodes at once, before.")
 @coordinator_flags
 def restart(dataflow: str | None, name: str | None, grace_s: float | None, force: bool) -> int:
-    """Stop a dataflow of the background daemon and start it again, as it was started before."""
+    """Start a background dataflow again, as it was started before."""
     from dora.cli.stopping import restart_one
 
     return restart_one(_one_of(dataflow, name), grace_s, force)
@@ -64,7 +64,7 @@ def restart(dataflow: str | None, name: str | None, grace_s: float | None, force
 @click.option("-q", "--quiet", is_flag=True, help="Print UUIDs only.")
 @coordinator_flags
 def list_(form: str, status: str | None, name: str | None, sort_by: str | None, quiet: bool) -> int:
-    """List dataflows: those that run, also by `dora run`, and those the daemon remembers."""
+    """List dataflows that run, and those the daemon remembers."""
     from dora.cli.listing import as_json, as_table, listed
 
     rows = listed(status, name, sort_by, measured=not quiet)
@@ -80,7 +80,7 @@ def list_(form: str, status: str | None, name: str | None, sort_by: str | None, 
 @click.option("-q", "--quiet", is_flag=True, help="Print UUIDs only.")
 @coordinator_flags
 def clean(form: str, quiet: bool) -> int:
-    """Have the background daemon forget the dataflows that are over; log files stay."""
+    """Have the daemon forget dataflows that are over; log files stay."""
     from dora import client
     from dora.cli.listing import as_forgotten
 

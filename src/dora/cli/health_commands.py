@@ -25,7 +25,7 @@ _FLOW = click.option("--dataflow", "flow", type=FLOW, metavar="PATH", help="Chec
 @_FLOW
 @coordinator_flags
 def doctor(flow: Path | None) -> int:
-    """Check whether this machine can run dataflows, and say what to mend."""
+    """Check whether this machine can run dataflows."""
     from dora.cli.health import examine
     from dora.errors import DoraError
 
@@ -46,7 +46,7 @@ def doctor(flow: Path | None) -> int:
 @format_flag("How to print it.")
 @coordinator_flags
 def status(flow: Path | None, form: str) -> int:
-    """Tell whether the background daemon runs, and which dataflows; the status is 1 if it does not.
+    """Tell whether the daemon runs, and which dataflows. The status is 1 if it does not.
 
     Dataflows of `dora run`, which needs no background daemon, count too.
     """

@@ -49,7 +49,7 @@ def logs(
     log_filter: dict[str, str] | None,
     grep: str | None,
 ) -> int:
-    """Show what the nodes of a dataflow printed, while it runs and after its end.
+    """Show what nodes printed, while they run and afterwards.
 
     ID_OR_NAME is the name of a dataflow, the beginning of its id, its file, or a log folder.
     Without it: the only dataflow that runs, else the latest one under ./out.

@@ -83,12 +83,35 @@ _LATER = {
 _ALIASES = {"check", "destroy", "inspect", "ps", "system"}
 """Other names of commands, and of groups of one command, that the list of commands leaves out."""
 
+_SECTIONS = {
+    "Begin": "new doctor completion",
+    "Dataflow files": "validate graph expand schema build prepare",
+    "Run": "run up start list logs stop restart status clean down",
+    "Look inside": "top web topic trace metrics node param",
+    "Record and replay": "record replay mcap",
+}
+"""How the list of commands is ordered."""
+
+_WORD_WIDTH = max(len(word) for words in _SECTIONS.values() for word in words.split())
+
 
 class _Commands(Group):
     """Has a word for every command that does not exist."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_LATER} - _ALIASES)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, words in _SECTIONS.items():
+            commands = {word: self.get_command(ctx, word) for word in words.split()}
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (word.ljust(_WORD_WIDTH), one.get_short_help_str())
+                        for word, one in commands.items()
+                        if one
+                    ]
+                )
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _LATER:
@@ -180,7 +203,7 @@ def run(
     debug: bool,
     **fetch: Any,
 ) -> int:
-    """Build the nodes of FLOW, run it, and show what they print until all have finished."""
+    """Build and run FLOW, and show what its nodes print. Ends when all have finished."""
     del debug
     check_intact()
     from dora.descriptor.planner import load_plan
@@ -218,7 +241,7 @@ def run(
 @click.option("--mermaid", is_flag=True, help="Print Mermaid text instead.")
 @click.option("--open", "open_it", is_flag=True, help="Open the picture in the browser.")
 def graph(flow: Path, mermaid: bool, open_it: bool) -> int:
-    """Draw FLOW as a web page, <name>-graph.html, in the current folder."""
+    """Draw FLOW as a web page. It is <name>-graph.html, in the current folder."""
     from dora.descriptor.graph import graph_of, to_mermaid
 
     drawn = graph_of(_load(flow))
@@ -252,7 +275,7 @@ def expand(flow: Path, module: bool) -> int:
 @cli.command(epilog="Example: dora schema > dora-schema.json")
 @click.option("--module", is_flag=True, help="That of module files instead.")
 def schema(module: bool) -> int:
-    """Print the JSON Schema of dataflow files, for editors to check and complete them."""
+    """Print the JSON Schema of dataflow files, for editors."""
     import json
 
     from dora.descriptor.model import json_schema

@@ -22,9 +22,10 @@ def mcap() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-f", "--format", "form", type=FORMATS, default="table", help="How to print it.")
 def info(file: Path, form: str) -> int:
-    """Print what is in FILE, the first of several, or all files of a folder: topics, times, sizes.
+    """Print what is in FILE: topics, times, sizes.
 
-    MCAP files that others wrote will do, and those whose recorder was killed.
+    FILE may be the first of several, or their folder. MCAP files that others wrote will do, and
+    those whose recorder was killed.
     """
     from dora.cli.mcap_info import print_info
 

@@ -40,7 +40,7 @@ from dora.cli.flags import Command, coordinator_flags, only_dataflow_flag
 def metrics(
     dataflow: str | None, port: int, host: str, once: bool, otlp: str | None, interval: float
 ) -> int:
-    """Give the figures of `dora top` to Prometheus and OpenTelemetry, until Ctrl-C.
+    """Give the figures of `dora top` to Prometheus and OpenTelemetry. Until Ctrl-C.
 
     All dataflows of this checkout, those too that are started later. Nodes are not disturbed.
     """

@@ -25,7 +25,7 @@ _PYTHON = "python"
     "--lang", metavar="[python]", default=_PYTHON, show_default=True, help="Of the nodes."
 )
 def new(name: str, kind: str, lang: str) -> int:
-    """Make a folder NAME with a dataflow or a node to start from, and its tests."""
+    """Make a folder NAME with a dataflow, or a node, to start from."""
     if lang != _PYTHON:
         raise click.BadParameter(
             f"`{lang}`: nodes are Python here; leave `--lang` out, or say `--lang {_PYTHON}`",

@@ -118,7 +118,7 @@ def record(
     output_yaml: str | None,
     **running: Any,
 ) -> int:
-    """Run FLOW and record what its nodes send, from the first message; or record what runs.
+    """Run FLOW and record what its nodes send; or record what runs.
 
     The file is MCAP: Foxglove and Rerun open it, `dora replay` plays it. Nothing is lost: when
     the disk is too slow, the nodes wait. Ctrl-C ends it.

@@ -133,6 +133,8 @@ def _run_virtually(replay: Replay, plan: Plan, output: Path | None, *, force: bo
 def _table(digests: dict[str, Digest]) -> str:
     from dora.cli.tables import table
 
+    if not digests:
+        return "no node but the replayed ones has outputs: nothing to compare"
     rows = [(output, str(one.messages), one.text) for output, one in digests.items()]
     return table(("OUTPUT", "MESSAGES", "FINGERPRINT"), rows, right=("MESSAGES",))
 

@@ -124,7 +124,7 @@ def replay(
     uv: bool,
     allow_shell_nodes: bool,
 ) -> int:
-    """Run a recorded dataflow on what was recorded: FILE plays the part of its sources."""
+    """Run a recorded dataflow again. FILE plays the part of its sources."""
     _check_pace(at_most, loop, step, deterministic)
     if output is not None and not deterministic:
         raise click.UsageError("`--output` goes with `--deterministic`; else use `dora record`")

@@ -48,7 +48,7 @@ def start(
     allow_shell: bool,
     strict_types: bool,
 ) -> int:
-    """Run FLOW in the background daemon (`dora up`), where it outlives this terminal.
+    """Run FLOW in the background daemon, which `dora up` starts.
 
     Nodes have the environment of the daemon, not yours; --env adds to it.
     """

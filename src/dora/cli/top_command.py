@@ -29,7 +29,7 @@ def inspect() -> None:
 @only_dataflow_flag
 @coordinator_flags
 def top(once: bool, as_json: bool, refresh_interval: float, dataflow: str | None) -> int:
-    """Show what the nodes of running dataflows use, and what flows between them; q leaves.
+    """Show what nodes use, and what flows between them; q leaves.
 
     CPU, memory and disk of each node with all processes it started; rates, delays, queues and
     losses of each input; the log of one node. Nodes are not disturbed: the figures lie in shared

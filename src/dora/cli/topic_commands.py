@@ -16,7 +16,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 
 @click.group(cls=Group)
 def topic() -> None:
-    """Look at what nodes of running dataflows send: list, echo, measure; or send in their name."""
+    """List, show and measure what nodes send, or send in their name."""
 
 
 @topic.command("list", epilog="Example: dora topic list --format json")

@@ -36,7 +36,7 @@ _duration = click.option(
 @click.group(cls=_Traces, invoke_without_command=True)
 @click.pass_context
 def trace(ctx: click.Context) -> int:
-    """Show where the time of messages goes: queue, transport, compute, in each node.
+    """Show where the time of messages goes, in each node.
 
     Works on any running dataflow. Tracing goes on for a minute when it is asked for; a few messages
     in a second are followed from where they begin to the last node. Without a command: `summary`.

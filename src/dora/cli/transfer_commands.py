@@ -80,7 +80,7 @@ def export(
     robot: str | None,
     actions: tuple[str, ...] | None,
 ) -> int:
-    """Write what was recorded as Parquet, NumPy, PNG, MP4, or as a LeRobot data set."""
+    """Write a recording as Parquet, NumPy, PNG, MP4 or LeRobot."""
     is_set = kind == "lerobot"
     if not is_set and (fps, task, robot, actions) != (None, None, None, None):
         raise click.UsageError("`--fps`, `--task`, `--robot` and `--action` go with `--to lerobot`")
@@ -142,7 +142,7 @@ def import_(
     compression: str,
     force: bool,
 ) -> int:
-    """Make a recording of BAG, of ROS 1 or ROS 2, so that `dora replay` can play it."""
+    """Make a recording of BAG, of ROS 1 or ROS 2, for `dora replay`."""
     from dora.cli.transfer import import_bag
 
     file = output or Path(bag.with_suffix("").name + ".mcap")

@@ -19,7 +19,13 @@ from dora.transport import endpoint
 if TYPE_CHECKING:
     import socket
 
-_NEEDS = ("starlette", "uvicorn", "websockets", "PIL")
+_NEEDS = {
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+    "websockets": "websockets",
+    "PIL": "pillow",
+}
+"""Modules, and what is installed to have them."""
 
 
 def serve_page(
@@ -37,12 +43,15 @@ def serve_page(
         DoraError: it cannot be served so; the message says why.
     """
     need_libraries()
-    from dora.web.access import FEWEST_TOKEN_CHARS, is_loopback
+    from dora.web.access import is_loopback, is_token
     from dora.web.hub import Hub
     from dora.web.server import PageServer, listen, url_of
 
-    if token is not None and len(token) < FEWEST_TOKEN_CHARS:
-        raise DoraError(f"a token of fewer than {FEWEST_TOKEN_CHARS} characters can be guessed")
+    if token is not None and not is_token(token):
+        raise DoraError(
+            "a token has 12 to 256 letters, digits and signs of ASCII, and no spaces; "
+            "left out, one is made up where it is needed"
+        )
     endpoint.runtime_dir()  # a wrong one is told now
     preferred = ""
     if dataflow is not None:
@@ -90,8 +99,6 @@ def need_libraries() -> None:
     Raises:
         DoraError: it is not; the message says how to install it.
     """
-    missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
+    missing = [name for module, name in _NEEDS.items() if importlib.util.find_spec(module) is None]
     if missing:
-        raise DoraError(
-            f"the web page needs {', '.join(missing)}: install it with `pip install 'dora-py[web]'`"
-        )
+        raise DoraError(f"the web page needs {', '.join(missing)}: pip install 'dora-py[web]'")

@@ -41,7 +41,7 @@ def web(
     read_only: bool,
     open_it: bool,
 ) -> int:
-    """Show running dataflows in the browser: graph, rates, images, plots, logs; until Ctrl-C.
+    """Show dataflows in the browser: graph, images, plots, logs.
 
     All dataflows of this checkout are there to choose from, those of `dora run` too. Without a
     token, only your own programs on this machine may connect.

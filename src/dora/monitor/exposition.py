@@ -23,9 +23,7 @@ try:
     )
     from prometheus_client.utils import floatToGoString
 except ImportError as exc:
-    raise DoraError(
-        "metrics need the library prometheus-client; `pip install 'dora-py[metrics]'`"
-    ) from exc
+    raise DoraError("metrics need `prometheus-client`: pip install 'dora-py[metrics]'") from exc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -28,7 +28,7 @@ try:
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 except ImportError as exc:
     raise DoraError(
-        "export by OTLP needs libraries of OpenTelemetry; `pip install 'dora-py[otel]'`"
+        "export by OTLP needs OpenTelemetry's libraries: pip install 'dora-py[otel]'"
     ) from exc
 
 if TYPE_CHECKING:
@@ -57,8 +57,12 @@ def signal_url(url: str, signal: str) -> str:
     Raises:
         DoraError: it is no HTTP address.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a bracket is missing, or the port is none
+        good = False
+    if not good:
         raise DoraError(f"`{url}` is no address of a collector; write `http://localhost:4318`")
     path = parts.path.rstrip("/")
     if not path.endswith(f"/v1/{signal}"):
@@ -146,14 +150,16 @@ def refused(url: str, said: str) -> DoraError:
     hint = ""
     if urlsplit(url).port == _PORT_OF_GRPC:
         hint = f"; port {_PORT_OF_GRPC} mostly speaks gRPC, OTLP over HTTP has 4318"
-    return DoraError(f"the collector at {url} did not take what was sent: {said}{hint}")
+    return DoraError(
+        f"the collector at {url} did not take what was sent: {said or 'no word why'}{hint}"
+    )
 
 
 class _Words(logging.Handler):
     """Keeps what the library says of a failure, which it only logs, instead of showing it."""
 
     def __enter__(self) -> _Words:
-        self.said = "no word why"
+        self.said = ""
         self._log = logging.getLogger("opentelemetry")
         self._before = self._log.propagate
         self._log.propagate = False
@@ -161,7 +167,7 @@ class _Words(logging.Handler):
         return self
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said = record.getMessage()
+        self.said = self.said or record.getMessage()  # the rest is that it gave up trying
 
     def __exit__(self, *_: object) -> None:
         self._log.removeHandler(self)

@@ -83,6 +83,4 @@ def _lz4() -> Any:
 
 def missing(library: str) -> DoraError:
     """What to tell when a library of recordings is not installed."""
-    return DoraError(
-        f"recordings need `{library}`, which is not installed: pip install 'dora-py[record]'"
-    )
+    return DoraError(f"recordings need `{library}`: pip install 'dora-py[record]'")

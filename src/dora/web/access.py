@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 from typing import NamedTuple
 
-FEWEST_TOKEN_CHARS = 12
+_TOKEN = re.compile(r"[!-~]{12,256}")
+"""Shorter ones can be guessed; others get lost in headers and cookies."""
 COOKIE = "dora_web"
 """With the port behind it: browsers keep one set of cookies for all ports of a machine."""
 
@@ -41,6 +43,11 @@ class Refusal(NamedTuple):
 
     status: int
     reason: str
+
+
+def is_token(text: str) -> bool:
+    """Whether it is hard to guess, and comes back from a browser as it went there."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def refusal(asked: Asked, token: str | None) -> Refusal | None:

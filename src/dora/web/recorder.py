@@ -60,6 +60,7 @@ class Recorder:
         self._command = command
         self._listeners: list[Callable[[str], None]] = []
         self._process: asyncio.subprocess.Process | None = None
+        self._starting = False
         self._watching: asyncio.Task[None] | None = None
         self._file = Path()
         self._started_s = 0.0
@@ -82,12 +83,16 @@ class Recorder:
         Raises:
             DoraError: it is recorded already, or cannot be; the message says why.
         """
-        if self._process is not None:
+        if self._starting or self._process is not None:
             raise DoraError(f"`{self._flow.name}` is being recorded already")
         name = _NOT_OF_A_NAME.sub("-", self._flow.name)
         self._file = self._folder / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.mcap"
         self._said, self._started_s = "", time.monotonic()
-        process, lifeline = await self._spawn()
+        self._starting = True  # two pages may ask at once, and a child takes a while
+        try:
+            process, lifeline = await self._spawn()
+        finally:
+            self._starting = False
         self._process = process
         self._watching = asyncio.create_task(self._watch(process, lifeline))
         deadline_s = time.monotonic() + _UP_WITHIN_S

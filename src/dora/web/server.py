@@ -10,10 +10,13 @@ import errno
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from dora.errors import DoraError
 
 if TYPE_CHECKING:
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
     from dora.web.hub import Hub
 
 DEFAULT_PORT = 3672
@@ -23,6 +26,9 @@ _MOST_FRAME_BYTES = 1 << 16
 """That a browser sends: more than the largest parameter."""
 _THREADS = 32
 _END_WITHIN_S = 2
+_MOST_CONNECTIONS = 256
+_IDLE_S = 20.0
+"""What a connection that asks for nothing, or does not read the answer, may take."""
 
 
 def listen(host: str, port: int | None) -> socket.socket:
@@ -65,7 +71,37 @@ def url_of(listener: socket.socket, token: str | None = None) -> str:
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}/" + ("" if token is None else f"?token={token}")
+    query = "" if token is None else f"?token={quote(token, safe='')}"
+    return f"http://{name}:{port}/{query}"
+
+
+def _http() -> type[H11Protocol]:
+    """HTTP, for strangers too: none can keep all the connections that there may be for itself."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+    class Http(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._look_later(None)
+            if len(self.connections) > _MOST_CONNECTIONS:
+                transport.abort()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self._looking.cancel()
+
+        def _look_later(self, seen: RequestResponseCycle | None) -> None:
+            self._looking = self.loop.call_later(_IDLE_S, self._look, seen)
+
+        def _look(self, seen: RequestResponseCycle | None) -> None:
+            if self.transport.get_protocol() is not self:
+                return  # a page's socket by now, which has pings of its own
+            if self.cycle is seen or self.cycle.response_complete:
+                self.transport.abort()
+            else:
+                self._look_later(self.cycle)
+
+    return Http
 
 
 class PageServer:
@@ -99,6 +135,7 @@ class PageServer:
                 ws_per_message_deflate=False,
                 timeout_graceful_shutdown=_END_WITHIN_S,
                 lifespan="off",
+                http=_http(),
             )
         )
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 CONTEXT = "open_telemetry_context"
 """The key of the metadata."""
@@ -96,35 +97,43 @@ def new_span_id() -> str:
     return os.urandom(8).hex()
 
 
+# What nodes tell is shown, added up and sent on: so only what can be is taken.
+_TraceId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+_SpanId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
+_AnySpanId = Annotated[str, Meta(pattern=r"^([0-9a-f]{16})?\Z")]
+_Port = Annotated[str, Meta(pattern=r"^[\w./-]{0,1024}\Z")]
+_TimeNs = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+
 class Sent(msgspec.Struct, frozen=True):
     """A message that was sent within a span."""
 
-    output: str
-    at_ns: int
+    output: _Port
+    at_ns: _TimeNs
     """When it was handed to dora, ns since the epoch; it may have waited for room then."""
-    span: str = ""
+    span: _AnySpanId = ""
     """The span that its context names, if that is another: one of the user's own."""
 
 
 class Span(msgspec.Struct, frozen=True):
     """What a node did about one message, tick, or of itself; times are ns since the epoch."""
 
-    trace: str
-    span: str
-    parent: str
+    trace: _TraceId
+    span: _SpanId
+    parent: _AnySpanId
     """Empty where the trace began."""
-    input: str
+    input: _Port
     """Empty for what the node sent of itself; `operator/input` of an operator."""
-    sent_ns: int
+    sent_ns: _TimeNs
     """When the message was sent; 0 where the trace began."""
-    asked_ns: int
+    asked_ns: _TimeNs
     """When the node asked for an event that then was this one."""
-    received_ns: int
+    received_ns: _TimeNs
     """When the node was handed it."""
-    done_ns: int
+    done_ns: _TimeNs
     """When the node asked for the next."""
     sent: list[Sent] = []
-    links: list[str] = []
+    links: list[_SpanId] = []
     """Spans of messages that the node was handed in one go with this one."""
     node: str = ""
     """Set by the daemon, as the next."""
@@ -144,7 +153,7 @@ class Spans(msgspec.Struct, tag="spans", frozen=True):
     """Node to daemon: spans that are over."""
 
     spans: list[Span]
-    lost: int = 0
+    lost: Annotated[int, Meta(ge=0, le=(1 << 32) - 1)] = 0
     """Spans before these that were dropped, since there were too many."""
 
 

@@ -5,6 +5,8 @@ import { number, plural } from "./format.js";
 import { Plot } from "./plot.js";
 import { peekAgain, wantPreview } from "./store.js";
 
+const AGAIN_MS = 1000;
+
 // Looks at an output for as long as it is on the page.
 export function Preview({ output, alive }) {
   const [told, setTold] = useState(null);
@@ -14,13 +16,12 @@ export function Preview({ output, alive }) {
     return wantPreview(output, setTold);
   }, [output]);
 
-  // A node that was closed and runs again has a new output to look at.
+  // What is over may come back: the node runs again, or another daemon has taken over.
   useEffect(() => {
-    if (alive && told?.kind === "over") {
-      setTold(null);
-      peekAgain(output);
-    }
-  }, [alive]);
+    if (!alive || told?.kind !== "over") return undefined;
+    const again = setTimeout(() => peekAgain(output), AGAIN_MS);
+    return () => clearTimeout(again);
+  }, [alive, told]);
 
   if (!told) return html`<div class="preview waiting"><p>Waiting for a message…</p></div>`;
   const shown = told.kind === "over" ? told.last : told;

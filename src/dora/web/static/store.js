@@ -270,7 +270,7 @@ async function takePreview(told, content) {
   }
   if (told.kind === "series") told.past = series(before?.past, told);
   told.count = (before?.count ?? 0) + 1;
-  if (told.kind === "over") told.last = before;
+  if (told.kind === "over") told.last = before?.kind === "over" ? before.last : before;
   store.previews.set(told.output, told);
   for (const draw of drawers.get(told.output) ?? []) draw(told);
   if (told.kind === "over") return;
