@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from daemon.live import SINK, Live, counter, write
-from daemon.waiting import DEADLINE_S
+from daemon.waiting import DEADLINE_S, wait_until
 from dora.errors import DoraError
 from dora.recording.options import RecordOptions
 from dora.recording.reader import Recording
@@ -219,7 +219,9 @@ def test_a_dataflow_that_is_recorded_ends_as_it_would_by_itself(tmp_path: Path) 
 GUEST = """
 from dora import Node
 with Node("guest") as node:
-    node.send_output("out", [1])
+    while True:
+        node.send_output("out", [1])
+        node.next(timeout=0.02)
 """
 
 
@@ -231,10 +233,16 @@ def test_a_dynamic_node_that_left_and_comes_back_is_recorded_on(tmp_path: Path) 
     }
     with Live(tmp_path, nodes) as live:
         recording.join(live.server.described().id)
-        left = 30  # it is looked for every other second
-        while recording.figures().messages < 2 and left:
-            subprocess.run([sys.executable, "-c", GUEST], check=True, timeout=DEADLINE_S)
-            left -= 1
+        for visit in "first", "second":
+            before = recording.figures().messages
+            guest = subprocess.Popen([sys.executable, "-c", GUEST])
+            try:
+                wait_until(  # more than can still be on their way of the visit before
+                    lambda before=before: recording.figures().messages > before + 5,
+                    f"messages of the {visit} visit",
+                )
+            finally:
+                guest.kill()
+                guest.wait()
         recording.stop()
         ended(recording)
-        assert left
