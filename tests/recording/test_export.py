@@ -67,7 +67,7 @@ def test_numpy_has_one_array_of_all_messages(tmp_path: Path, recording: Path) ->
         assert boxes["value_1"]["n"].tolist() == [3]
 
 
-@pytest.mark.parametrize("dtype", ["f2", "i8", "?", ">i4", "M8[ms]", "c8", [("a", "i4")], "U3"])
+@pytest.mark.parametrize("dtype", ["f2", "i8", "?", ">i4", "M8[ms]", ">c8", [("a", ">i4")], "U3"])
 def test_any_dtype_has_a_place_in_tables(tmp_path: Path, dtype: Any) -> None:
     values = [np.zeros((2, 3), dtype), np.ones((2, 3), "i4").astype(dtype)]
     messages = numbered("a/b", values, MS)
@@ -92,6 +92,15 @@ def test_a_topic_of_several_types_has_a_file_for_each(tmp_path: Path, values: li
     found = [pq.read_table(path) for path in write_parquet(lambda: messages, tmp_path / "b")]
     assert sum(table.num_rows for table in found) == len(values)
     assert len(found) == len({one.value().type for one in messages})
+
+
+def test_arrays_of_numpy_keep_their_shape_beside_arrow_ones_of_the_same_type(
+    tmp_path: Path,
+) -> None:
+    messages = numbered("a/b", [pa.array([1, 2]), np.ones((2, 3), np.int64)], MS)
+    flat, shaped = write_parquet(lambda: messages, tmp_path / "b")
+    assert "shape" not in pq.read_schema(flat).names
+    assert pq.read_table(shaped)["shape"].to_pylist() == [[2, 3]]
 
 
 def need_export() -> None:

@@ -51,15 +51,16 @@ def write_parquet(messages: Messages, target: Path) -> list[Path]:
     Raises:
         ExportError: a value has a type that Parquet does not know.
     """
-    tables: dict[pa.DataType, _Table] = {}
+    tables: dict[tuple[pa.DataType, bool], _Table] = {}
     try:
         for message in messages():
             value, shape = _as_list(message)
-            table = tables.get(value.type)
+            kind = value.type, shape is not None
+            table = tables.get(kind)
             if table is None:
                 number = f".{len(tables) + 1}" if tables else ""
                 path = target.with_name(f"{target.name}{number}.parquet")
-                table = tables[value.type] = _Table(path, value.type, shape is not None)
+                table = tables[kind] = _Table(path, *kind)
             table.add(message, value, shape)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
         raise ExportError(f"`{target.name}` has no place in Parquet files: {exc}") from exc
@@ -115,12 +116,17 @@ def _as_list(message: RecordedMessage) -> tuple[pa.Array, tuple[int, ...] | None
         return value, None
     flat = value.reshape(-1)
     if flat.dtype.names is not None:
-        fields = [pa.array(np.ascontiguousarray(flat[name])) for name in flat.dtype.names]
+        fields = [pa.array(_native(flat[name])) for name in flat.dtype.names]
         return pa.StructArray.from_arrays(fields, list(flat.dtype.names)), value.shape
     if flat.dtype.kind == "c":
-        parts = [pa.array(np.ascontiguousarray(part)) for part in (flat.real, flat.imag)]
+        parts = [pa.array(_native(part)) for part in (flat.real, flat.imag)]
         return pa.StructArray.from_arrays(parts, ["real", "imag"]), value.shape
-    return pa.array(flat.astype(flat.dtype.newbyteorder("="), copy=False)), value.shape
+    return pa.array(_native(flat)), value.shape
+
+
+def _native(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Its elements one behind the other, in this machine's byte order."""
+    return np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def write_npz(messages: Messages, target: Path) -> list[Path]:
