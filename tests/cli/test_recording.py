@@ -182,6 +182,7 @@ def test_a_full_disk_is_told_and_the_dataflow_runs_on(flow: Path, tmp_path: Path
         (["flow.yml", "--attach", "x"], 2, "name either a dataflow file, or what runs"),
         (["flow.yml", "--output-yaml", "x.yml"], 2, "recording changes nothing in a dataflow file"),
         (["flow.yml", "--topics", "image"], 2, "`image` is no output; write `node/output"),
+        (["flow.yml", "--split-duration", "0"], 2, "a file holds some time"),
         (["flow.yml", "--split-size", "much"], 2, "`much` is no size; write bytes, or 500MB"),
         (["flow.yml", "-o", "there.mcap"], 1, "`there.mcap` is there already"),
         (["flow.yml", "--topics", "camra/image"], 1, "no output `camra/image`"),

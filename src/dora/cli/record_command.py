@@ -35,6 +35,13 @@ def _topics(text: str) -> tuple[str, ...]:
     return names
 
 
+def _split_duration(text: str) -> float:
+    seconds = parse_duration(text)
+    if not seconds:
+        raise ValueError("a file holds some time; write 30s, 5m")
+    return seconds
+
+
 @click.command(cls=ExitFlagCommand, epilog="Example: dora record dataflow.yml -o drive.mcap")
 @click.argument("flow", type=FLOW, required=False)
 @click.option(
@@ -73,7 +80,7 @@ def _topics(text: str) -> tuple[str, ...]:
 @click.option(
     "--split-duration",
     metavar="DURATION",
-    callback=parsed(parse_duration),
+    callback=parsed(_split_duration),
     help="Begin another file after this time: 30s, 5m.",
 )
 @click.option(

@@ -9,10 +9,12 @@ Elsewhere: which messages come into a chunk (`recording.writer`), bytes (`record
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import time
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from dora.errors import DoraError
@@ -43,6 +45,16 @@ class _Written(NamedTuple):
     place: container.ChunkIndex
     messages: dict[int, int]
     sizes: dict[int, int]
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a recorder that lives writes into this file, as far as its file system tells."""
+    with suppress(OSError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 class Part:
@@ -85,6 +97,8 @@ class Part:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         except OSError as exc:
             raise DoraError(f"`{path}` cannot be written: {exc.strerror}") from exc
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         header = record_bytes(container.Header(profile="", library=LIBRARY))
         try:
             self._write([MAGIC, header])

@@ -17,7 +17,7 @@ import msgspec
 from dora.errors import DoraError
 from dora.recording import format
 from dora.recording.container import Chunk
-from dora.recording.part import Part, RecordingFullError
+from dora.recording.part import Part, RecordingFullError, is_being_written
 from dora.version import VERSION
 
 if TYPE_CHECKING:
@@ -222,6 +222,8 @@ class RecordingWriter:
                     f"`{path}` is there already; name another file, or replace it: --force"
                 )
             if path.is_file():
+                if is_being_written(path):
+                    raise DoraError(f"`{path}` is being written by another recorder; name another")
                 path.unlink()
         about = self._about
         texts = {YAML: about.text, JSON: about.descriptor}
