@@ -21,7 +21,6 @@ from dora.recording.part import Part, RecordingFullError, is_being_written
 from dora.version import VERSION
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from dora.recording.message import RecordedMessage
@@ -200,12 +199,7 @@ class RecordingWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     # ---- files ----

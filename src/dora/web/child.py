@@ -18,7 +18,6 @@ from dora.daemon.process import arm
 
 if TYPE_CHECKING:
     import socket
-    from types import TracebackType
     from typing import Self
 
 _END_WITHIN_S = 30.0
@@ -65,10 +64,5 @@ class PageProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
