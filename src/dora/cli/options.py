@@ -77,6 +77,18 @@ def parse_size(text: str) -> int:
     return size
 
 
+def parse_names(text: str) -> tuple[str, ...]:
+    """Read what stands between commas: `a,b`.
+
+    Raises:
+        ValueError: nothing does.
+    """
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise ValueError("it names nothing")
+    return names
+
+
 def parse_choice(text: str, known: tuple[str, ...], noun: str) -> str:
     """Read one of the `known` names, in any case.
 

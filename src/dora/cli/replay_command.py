@@ -8,14 +8,7 @@ from pathlib import Path
 import click
 
 from dora.cli.flags import FLOW, Command, parsed
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """`a,b`: what stands between the commas."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise ValueError("it names nothing")
-    return names
+from dora.cli.options import parse_names
 
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
@@ -68,7 +61,7 @@ def _not_negative(number: float) -> float:
 @click.option(
     "--replace",
     metavar="NODES",
-    callback=parsed(_names),
+    callback=parsed(parse_names),
     help="Replay these nodes, separated by commas. Default: all that read from no other node.",
 )
 @click.option(

@@ -7,14 +7,7 @@ from pathlib import Path
 import click
 
 from dora.cli.flags import Command, parsed
-
-
-def _list(text: str) -> tuple[str, ...]:
-    """What stands between commas."""
-    found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not found:
-        raise ValueError("it names nothing")
-    return found
+from dora.cli.options import parse_names
 
 
 def _names(texts: tuple[str, ...]) -> dict[str, str]:
@@ -55,7 +48,7 @@ def _rate(number: float) -> float:
 @click.option(
     "--topics",
     metavar="TOPICS",
-    callback=parsed(_list),
+    callback=parsed(parse_names),
     help="Only these, separated by commas. Default: all that have a place there.",
 )
 @click.option(
@@ -67,7 +60,7 @@ def _rate(number: float) -> float:
     "--action",
     "actions",
     metavar="TOPICS",
-    callback=parsed(_list),
+    callback=parsed(parse_names),
     help="lerobot: the topics that make up `action`; by default those called action or command.",
 )
 def export(
@@ -107,7 +100,7 @@ def export(
 @click.option(
     "--topics",
     metavar="TOPICS",
-    callback=parsed(_list),
+    callback=parsed(parse_names),
     help="Only these topics of the bag, separated by commas.",
 )
 @click.option(
