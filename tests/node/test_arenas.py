@@ -100,3 +100,20 @@ def test_a_message_is_read_however_late_its_memory_is_announced(
     assert not port.taking
     os.close(read_only)
     sender.close()
+
+
+def test_memory_of_undecoded_messages_in_hand_is_not_given_up(wire: Rigs) -> None:
+    rig = wire({"in": 10})
+    port = rig.node._host.stream.inputs.ports["in"]
+    for number in range(3):
+        rig.send("in", np.arange(1000) + number)
+    find, taking = port._find_arena, []
+
+    def find_and_look(arena: int) -> Any:
+        taking.append(port.taking)
+        return find(arena)
+
+    port._find_arena = find_and_look
+    assert len(port.take_undecoded(10)) == 3
+    assert taking == [True] * 3
+    assert not port.taking

@@ -136,6 +136,7 @@ class InputPort:
         found: list[Undecoded] = []
         if self.closed:
             return found
+        self.taking = True
         records = self._edge.try_receive_many(most)
         self.closed = records == [b""]
         for record in records:
@@ -148,6 +149,7 @@ class InputPort:
             else:
                 self.arena = head[6]
                 found.append(Undecoded(*self._contents(record, head), head[4], head[5], head[6]))
+        self.taking = False
         return found
 
     def _read(self, record: bytes) -> Event | None:
